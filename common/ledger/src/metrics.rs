@@ -1,0 +1,1 @@
+//! metrics.csv: one row a step, every scalar a column.

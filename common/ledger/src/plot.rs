@@ -1,0 +1,1 @@
+//! Figures: one description, drawn as SVG and rendered from it as PNG.

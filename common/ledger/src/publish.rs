@@ -1,0 +1,1 @@
+//! Copies finished runs into results/reference.

@@ -1,0 +1,1 @@
+//! The ledger table and the self-contained results page.

@@ -1,0 +1,1 @@
+//! Run folders: where a run's files live, its record, its lock.

@@ -1,0 +1,1 @@
+//! Bias-corrected and accelerated bootstrap intervals.

@@ -1,0 +1,1 @@
+//! Kaplan–Meier medians of censored times, and the ratio of two.

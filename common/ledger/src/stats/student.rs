@@ -1,0 +1,1 @@
+//! Student t intervals, plain and paired.

@@ -1,0 +1,1 @@
+//! Checkpoints: model, optimiser and loop state, written whole or not at all.

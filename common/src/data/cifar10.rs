@@ -1,0 +1,1 @@
+//! CIFAR-10: official binary and python archives, and class folders of pictures.

@@ -1,0 +1,1 @@
+//! Downloads: resumed, retried, verified, placed atomically.

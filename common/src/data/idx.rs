@@ -1,0 +1,1 @@
+//! The idx format of the MNIST family.

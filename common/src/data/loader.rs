@@ -1,0 +1,1 @@
+//! A multi-threaded loader whose order never depends on its workers.

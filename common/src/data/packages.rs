@@ -1,0 +1,1 @@
+//! Data inside pip, npm and apt packages.

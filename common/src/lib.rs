@@ -1,0 +1,15 @@
+//! What the experiments share, and nothing that only one of them needs.
+#![warn(missing_docs)]
+
+pub mod checkpoint;
+pub mod cli;
+pub mod data;
+pub mod device;
+pub mod interrupt;
+pub mod nn;
+pub mod optim;
+pub mod preset;
+pub mod progress;
+pub mod rng;
+pub mod shim;
+pub mod training_run;

@@ -1,0 +1,3 @@
+//! Layers and helpers that tch lacks.
+
+pub mod probe;

@@ -1,0 +1,1 @@
+//! Names the first layer whose output is not finite.

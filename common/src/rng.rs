@@ -1,0 +1,1 @@
+//! Random numbers drawn from (seed, purpose, step).

@@ -1,0 +1,1 @@
+//! What tch does not expose of libtorch, over csrc/.

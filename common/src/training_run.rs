@@ -1,0 +1,1 @@
+//! One training: its folder, metrics, checkpoints and end.

@@ -1,0 +1,3 @@
+//! `alexnet`: the command line.
+
+fn main() {}
