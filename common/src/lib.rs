@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod data;
 pub mod device;
+pub mod grid;
 pub mod interrupt;
 pub mod nn;
 pub mod optim;
