@@ -1,1 +1,26 @@
-//! CIFAR-10: official binary and python archives, and class folders of pictures.
+//! CIFAR-10: 50,000 training and 10,000 test pictures of 32x32 in 10 classes.
+
+pub mod jpeg;
+
+/// Class names in the official order of labels (`batches.meta.txt`).
+pub const CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
+/// Rows and columns of a picture.
+pub const SIDE: usize = 32;
+
+/// Bytes of a picture: red, green and blue planes.
+pub const PICTURE_BYTES: usize = 3 * SIDE * SIDE;
+
+/// Pictures in one official batch; five for training, one for testing.
+pub const BATCH: usize = 10_000;
+
+/// Training pictures.
+pub const N_TRAIN: usize = 5 * BATCH;
+
+/// Test pictures.
+pub const N_TEST: usize = BATCH;
+
+fn class_names() -> Vec<String> {
+    CLASSES.iter().map(|c| (*c).to_owned()).collect()
+}
