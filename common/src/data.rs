@@ -26,6 +26,9 @@ mod verify;
 ///
 /// # Errors
 /// Files that break their format; a set that holds no pictures.
+///
+/// # Panics
+/// Never: the files of a located set are those of the catalogue.
 pub fn load_images(located: &Located, lookup: &Lookup) -> Result<Splits, DataError> {
     let set = Catalog::builtin().get(&located.name)?;
     let mut key = located.name.clone();
@@ -34,13 +37,11 @@ pub fn load_images(located: &Located, lookup: &Lookup) -> Result<Splits, DataErr
     }
     decoded::cached(&lookup.cache_for(&located.name), &key, || {
         let file = |i: usize| located.files[i].path.as_path();
-        let (train, test) = match set.reader {
-            Some(Reader::Cifar10Jpeg) => cifar10::jpeg::read(file(0), file(1))?,
-            _ => {
-                let reason = format!("`{}` holds no pictures this program reads", located.name);
-                return Err(DataError::Catalog(reason));
-            }
-        };
+        if set.reader != Some(Reader::Cifar10Jpeg) {
+            let reason = format!("`{}` holds no pictures this program reads", located.name);
+            return Err(DataError::Catalog(reason));
+        }
+        let (train, test) = cifar10::jpeg::read(file(0), file(1))?;
         Ok(Splits::new(&located.name, train, test))
     })
 }
