@@ -1,1 +1,360 @@
-//! Device, threads and precision.
+//! Device, threads and precision: from flags and environment to what libtorch is set to.
+
+use std::env;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Once;
+
+use serde::{Deserialize, Serialize};
+use tch::{Cuda, Device, Kind};
+
+use crate::shim::{self, ShimError};
+
+/// A device, precision or number of threads that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// `--device` is none of those known.
+    #[error("--device {0}: not a device; use auto, cpu, cuda or cuda:<index>, e.g. cuda:0")]
+    UnknownDevice(String),
+    /// `--precision` is none of those known.
+    #[error("--precision {0}: not a precision; use fp32 or bf16")]
+    UnknownPrecision(String),
+    /// No NVIDIA driver is loaded.
+    #[error(
+        "--device cuda: no NVIDIA driver on this machine (`nvidia-smi` would fail too); \
+         install the driver, or use --device cpu"
+    )]
+    NoDriver,
+    /// The installed libtorch lacks what its CUDA part needs.
+    #[error(
+        "--device cuda: there is a driver, but this libtorch was set up for the CPU only \
+         ({0}); run `make setup` again on this machine, or use --device cpu"
+    )]
+    CpuOnlyLibtorch(#[source] ShimError),
+    /// CUDA loads and finds no GPU.
+    #[error(
+        "--device cuda: libtorch finds no GPU (CUDA_VISIBLE_DEVICES is {visible}); \
+         see `make doctor`, or use --device cpu"
+    )]
+    NoGpu {
+        /// The variable's value, or `unset`.
+        visible: String,
+    },
+    /// The index is beyond the last GPU.
+    #[error("--device cuda:{index}: this machine has {count} GPU(s), the last is cuda:{}", count - 1)]
+    NoSuchGpu {
+        /// The index asked for.
+        index: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// An environment variable or flag that should be a number is not.
+    #[error("{name}={value}: want a whole number{at_least}; unset it or give one")]
+    NotANumber {
+        /// The variable or flag.
+        name: &'static str,
+        /// What it holds.
+        value: String,
+        /// A bound, if there is one.
+        at_least: &'static str,
+    },
+}
+
+/// What `--device` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The GPU if one can be used, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU: the one given, else that of this process (`LOCAL_RANK`), else the first.
+    Cuda(Option<usize>),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let unknown = || DeviceError::UnknownDevice(text.to_owned());
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(None)),
+            _ => {
+                let index = text.strip_prefix("cuda:").ok_or_else(unknown)?;
+                Ok(Self::Cuda(Some(index.parse().map_err(|_| unknown())?)))
+            }
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => write!(out, "auto"),
+            Self::Cpu => write!(out, "cpu"),
+            Self::Cuda(None) => write!(out, "cuda"),
+            Self::Cuda(Some(index)) => write!(out, "cuda:{index}"),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// The device to train on.
+    ///
+    /// # Errors
+    /// For `cuda`: what is missing. `auto` never fails: it says why and takes the CPU.
+    pub fn resolve(self) -> Result<Device, DeviceError> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(index) => cuda_device(index),
+            Self::Auto => Ok(cuda_device(None).unwrap_or_else(|why| {
+                if !matches!(why, DeviceError::NoDriver) {
+                    tracing::warn!("running on the CPU: {why}");
+                }
+                Device::Cpu
+            })),
+        }
+    }
+}
+
+fn cuda_device(index: Option<usize>) -> Result<Device, DeviceError> {
+    // Asked first, since opening libtorch's CUDA part takes a while.
+    if !Path::new("/dev/nvidiactl").exists() && !Path::new("/dev/dxg").exists() {
+        return Err(DeviceError::NoDriver);
+    }
+    shim::cuda_open().map_err(DeviceError::CpuOnlyLibtorch)?;
+    let count = Cuda::device_count().max(0) as usize;
+    if count == 0 {
+        let visible = env::var("CUDA_VISIBLE_DEVICES").unwrap_or_else(|_| "unset".to_owned());
+        return Err(DeviceError::NoGpu { visible });
+    }
+    let index = match index {
+        Some(index) => index,
+        None => env_number("LOCAL_RANK")?.unwrap_or(0),
+    };
+    if index >= count {
+        return Err(DeviceError::NoSuchGpu { index, count });
+    }
+    Ok(Device::Cuda(index))
+}
+
+/// What `--precision` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Everything in 32-bit floats.
+    #[default]
+    Fp32,
+    /// Matrix products and convolutions in bfloat16 by autocast; parameters, optimiser state and
+    /// sums stay in 32-bit floats.
+    Bf16,
+}
+
+impl FromStr for Precision {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        match text {
+            "fp32" => Ok(Self::Fp32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(DeviceError::UnknownPrecision(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+impl Precision {
+    /// Autocast for the forward pass and the loss, for as long as the guard lives.
+    pub fn autocast(self, device: Device) -> shim::Autocast {
+        let kind = match self {
+            Self::Fp32 => None,
+            Self::Bf16 => Some(Kind::BFloat16),
+        };
+        shim::Autocast::new(device, kind)
+    }
+}
+
+/// How many threads libtorch shall compute with: `--threads`, else `OMP_NUM_THREADS`, else the
+/// cores this process may use, divided by the processes on this machine (`LOCAL_WORLD_SIZE`).
+///
+/// # Errors
+/// If one of these is not a whole number from 1.
+pub fn threads(flag: Option<usize>) -> Result<usize, DeviceError> {
+    if flag == Some(0) {
+        return Err(not_a_number("--threads", "0", " from 1"));
+    }
+    if let Some(n) = flag {
+        return Ok(n);
+    }
+    if let Some(n) = env_number("OMP_NUM_THREADS")? {
+        return if n > 0 { Ok(n) } else { Err(not_a_number("OMP_NUM_THREADS", "0", " from 1")) };
+    }
+    let processes = env_number("LOCAL_WORLD_SIZE")?.unwrap_or(1).max(1);
+    Ok((cores() / processes).max(1))
+}
+
+/// The cores that this process may use (its affinity and its control group's quota).
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// Sets libtorch to `n` threads inside an operation and one between operations. Call it before
+/// the first tensor: libtorch starts its thread pools with the first parallel work.
+pub fn configure_threads(n: usize) {
+    static INTER_OP: Once = Once::new();
+    if n > cores() {
+        tracing::warn!(
+            "{n} threads on {} core(s): OpenMP's waiting threads take the cores from the working \
+             ones and training can get several times slower; use --threads {}",
+            cores(),
+            cores()
+        );
+    }
+    INTER_OP.call_once(|| tch::set_num_interop_threads(1)); // libtorch allows it once
+    tch::set_num_threads(n as i32);
+}
+
+/// What computed a run, for its `run.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceInfo {
+    /// `cpu` or `cuda`.
+    pub kind: String,
+    /// The model of the processor or GPU.
+    pub name: String,
+    /// The instruction set of libtorch's CPU kernels.
+    pub cpu_capability: String,
+    /// Threads inside an operation.
+    pub threads: usize,
+}
+
+impl DeviceInfo {
+    /// Describes `device` as libtorch is set now.
+    pub fn new(device: Device) -> Self {
+        let (kind, name) = match device {
+            Device::Cuda(index) => ("cuda", gpu_name(index)),
+            _ => ("cpu", cpu_name()),
+        };
+        Self {
+            kind: kind.to_owned(),
+            name: name.unwrap_or_else(|| "unknown".to_owned()),
+            cpu_capability: shim::cpu_capability(),
+            threads: tch::get_num_threads().max(1) as usize,
+        }
+    }
+}
+
+fn cpu_name() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn gpu_name(index: usize) -> Option<String> {
+    shim::cuda_name(index).ok()
+}
+
+/// The most memory this process has held so far, in bytes: resident memory (Linux), and of the
+/// GPU what libtorch reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeakMemory {
+    /// Resident memory; `None` where the system does not say.
+    pub host: Option<u64>,
+    /// GPU memory; `None` on the CPU.
+    pub gpu: Option<u64>,
+}
+
+/// The most memory held so far.
+pub fn peak_memory(device: Device) -> PeakMemory {
+    let gpu = match device {
+        Device::Cuda(index) => shim::cuda_peak_memory(index).ok().map(|(_, reserved)| reserved),
+        _ => None,
+    };
+    PeakMemory { host: peak_resident(), gpu }
+}
+
+fn peak_resident() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// The number in an environment variable; `None` if it is unset or empty.
+fn env_number(name: &'static str) -> Result<Option<usize>, DeviceError> {
+    match env::var(name) {
+        Ok(text) if !text.trim().is_empty() => {
+            // OpenMP allows a list, one number per level of nesting.
+            let first = text.split(',').next().unwrap_or_default().trim();
+            first.parse().map(Some).map_err(|_| not_a_number(name, &text, ""))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn not_a_number(name: &'static str, value: &str, at_least: &'static str) -> DeviceError {
+    DeviceError::NotANumber { name, value: value.to_owned(), at_least }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_device_reads_back_as_it_is_written() {
+        for text in ["auto", "cpu", "cuda", "cuda:0", "cuda:3"] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_unknown_device_or_precision_lists_the_known_ones() {
+        for text in ["gpu", "cuda:", "cuda:x", "CPU", "cuda:-1", ""] {
+            let err = text.parse::<DeviceChoice>().unwrap_err().to_string();
+            assert!(err.contains("auto, cpu, cuda"), "{text}: {err}");
+        }
+        let err = "fp16".parse::<Precision>().unwrap_err().to_string();
+        assert!(err.contains("fp16") && err.contains("fp32 or bf16"), "{err}");
+    }
+
+    #[test]
+    fn auto_finds_a_device_on_every_machine() {
+        let device = DeviceChoice::Auto.resolve().unwrap();
+        let info = DeviceInfo::new(device);
+        assert_eq!(info.kind == "cuda", device.is_cuda());
+        assert!(info.threads >= 1);
+    }
+
+    #[test]
+    fn cuda_without_a_driver_says_so() {
+        if Path::new("/dev/nvidiactl").exists() || Path::new("/dev/dxg").exists() {
+            return;
+        }
+        let err = DeviceChoice::Cuda(None).resolve().unwrap_err();
+        assert!(matches!(err, DeviceError::NoDriver));
+        assert!(err.to_string().contains("driver"), "{err}");
+    }
+
+    #[test]
+    fn zero_threads_are_refused_and_a_flag_wins() {
+        assert!(threads(Some(0)).is_err());
+        assert_eq!(threads(Some(3)).unwrap(), 3);
+    }
+
+    #[test]
+    fn peak_memory_is_at_least_what_a_tensor_took() {
+        let xs = tch::Tensor::ones([16 << 20], (Kind::Float, Device::Cpu)); // 64 MiB
+        assert!(peak_memory(Device::Cpu).host.unwrap() >= 64 << 20);
+        drop(xs);
+    }
+}

@@ -1,0 +1,83 @@
+// What tch does not expose of libtorch, as C functions.
+//
+// Every function returns 0, or 1 after an exception; `shim_last_error` then holds its message for
+// this thread. A `tensor` is tch's `C_tensor`: a pointer to an `at::Tensor` that the caller owns.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <vector>
+
+typedef at::Tensor *tensor;
+
+namespace shim {
+
+// The message of the last exception in this thread.
+std::string &last_error();
+
+// Runs `body`; an exception becomes the return value 1 and a message.
+template <typename F>
+int guarded(const F &body) {
+  try {
+    body();
+    return 0;
+  } catch (const c10::Error &err) {
+    last_error() = err.what_without_backtrace();
+  } catch (const std::exception &err) {
+    last_error() = err.what();
+  } catch (...) {
+    last_error() = "unknown C++ exception";
+  }
+  return 1;
+}
+
+}  // namespace shim
+
+extern "C" {
+const char *shim_last_error();
+
+// Device types as in c10: 0 CPU, 1 CUDA. `dtype` as in c10::ScalarType: 5 half, 15 bfloat16.
+int shim_autocast_enter(int device_type, int dtype, int *old_enabled, int *old_dtype);
+int shim_autocast_leave(int device_type, int old_enabled, int old_dtype);
+
+// `cuda_index` -1 means the CPU. The state is a new byte tensor on the CPU.
+int shim_rng_state(int cuda_index, tensor *out);
+int shim_set_rng_state(int cuda_index, tensor state);
+
+int shim_set_deterministic(int on);
+int shim_set_cudnn_benchmark(int on);
+int shim_set_tf32(int on);
+int shim_set_flush_denormal(int on, int *supported);
+
+// How many threads a parallel loop of this library ran on.
+int shim_parallel_threads(int *distinct);
+// Points into static storage.
+const char *shim_cpu_capability();
+
+// Loads libtorch_cuda, which the linker drops since nothing names its symbols.
+int shim_cuda_open();
+// The GPU's model, at most `size` bytes with the closing zero.
+int shim_cuda_name(int cuda_index, char *name, int size);
+int shim_cuda_peak_memory(int cuda_index, int64_t *allocated, int64_t *reserved);
+
+// The functions below take parameters and read their gradients; one without a gradient is skipped.
+
+int shim_has_grad(const tensor *params, size_t n, uint8_t *out);
+int shim_clear_grads(const tensor *params, size_t n);
+int shim_grad_norm(const tensor *params, size_t n, double *norm);
+int shim_scale_grads(const tensor *params, size_t n, double factor);
+
+// buffer <- momentum * buffer + (grad + decay * param);
+// param <- param - lr * (nesterov ? grad + decay * param + momentum * buffer : buffer).
+int shim_sgd_pytorch(const tensor *params, const tensor *buffers, size_t n, double lr,
+                     double momentum, double weight_decay, int nesterov);
+// buffer <- momentum * buffer - decay * lr * param - lr * grad; param <- param + buffer.
+int shim_sgd_paper(const tensor *params, const tensor *buffers, size_t n, double lr,
+                   double momentum, double weight_decay);
+// `step` counts this update, from 1; `decoupled` chooses AdamW's decay instead of the L2 penalty.
+int shim_adam(const tensor *params, const tensor *exp_avgs, const tensor *exp_avg_sqs, size_t n,
+              int64_t step, double lr, double beta1, double beta2, double eps,
+              double weight_decay, int decoupled);
+}
