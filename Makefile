@@ -1,0 +1,85 @@
+# Each experiment is a binary of its name under experiments/, and a target here.
+EXPERIMENTS := alexnet
+
+# Passed on to an experiment when given: make alexnet PRESET=overnight STUDY=relu-vs-tanh SEEDS=5
+PRESET ?=
+STUDY ?=
+DEVICE ?=
+SEEDS ?=
+DATA ?=
+ARGS ?=
+# Which libtorch: auto, cpu or gpu (setup/install-libtorch says what they are).
+KIND ?= auto
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+# One after the other, also under -j: cargo uses all cores by itself.
+.NOTPARALLEL:
+
+# What the user's environment may hold against .cargo/config.toml: another libtorch, flags that replace the run paths,
+# a target folder of another work tree.
+unexport LIBTORCH LIBTORCH_INCLUDE LIBTORCH_LIB LIBTORCH_STATIC LIBTORCH_USE_PYTORCH
+unexport LIBTORCH_BYPASS_VERSION_CHECK LIBTORCH_CXX11_ABI LD_LIBRARY_PATH
+unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR
+
+page := $(CURDIR)/results/index.html
+preset := $(if $(PRESET),--preset $(PRESET))
+run_flags := $(preset) $(if $(DEVICE),--device $(DEVICE)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA),--data "$(DATA)")
+ledger_run := cargo run --quiet --release --package ledger --
+
+.PHONY: help experiments tools ledger setup test lint bench report verify publish doctor clean-cache $(EXPERIMENTS)
+
+help: ## list the targets
+	@echo 'make TARGET, where TARGET is one of'
+	@printf '  %-12s %s\n' $(foreach e,$(EXPERIMENTS),'$(e)' 'set up, run the experiment, draw its figures, write the results page')
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+	@echo 'An experiment takes PRESET= STUDY= DEVICE= SEEDS= DATA= ARGS=, as in: make alexnet PRESET=smoke'
+
+experiments:
+	@echo '$(EXPERIMENTS)'
+
+tools:
+	@setup/check-tools
+
+ledger: tools
+	@cargo build --release --package ledger
+
+setup: tools ## fetch libtorch once, 1 GB (KIND=cpu|gpu overrides what is found)
+	@setup/install-libtorch $(KIND)
+
+$(EXPERIMENTS): setup
+	@cargo build --release --package $@ --package ledger
+	@cargo run --quiet --release --package $@ -- run $(STUDY) $(run_flags) $(ARGS)
+	@cargo run --quiet --release --package $@ -- figures $(STUDY) $(preset)
+	@$(ledger_run) report
+	@echo '$(page)'
+
+test: setup ## run every test
+	@cargo test --release --workspace
+
+lint: setup ## check formatting and lints
+	@cargo fmt --check
+	@cargo clippy --release --workspace --all-targets -- -D warnings
+
+bench: setup ## time the hot paths beside PyTorch
+	@bench/run
+
+report: ledger ## write results/ledger.csv and results/index.html from what is in results/
+	@$(ledger_run) report
+	@echo '$(page)'
+
+verify: setup ## recompute every published number from its stored files
+	@cargo build --release $(addprefix --package ,$(EXPERIMENTS)) --package ledger
+	@for name in $(EXPERIMENTS); do cargo run --quiet --release --package $$name -- verify --out results/reference $(preset); done
+	@$(ledger_run) verify --results results/reference
+
+publish: ledger ## copy finished runs to results/reference and rebuild its pages
+	@$(ledger_run) publish
+
+doctor: ## say what this machine has, what is missing, and what mends it
+	@if command -v cargo >/dev/null && command -v cc >/dev/null; then cargo build --release --package ledger && $(ledger_run) doctor $(ARGS); else setup/check-tools; fi
+
+clean-cache: ## remove libtorch, data and checkpoints from the cache, after asking (YES=1: without)
+	@YES='$(YES)' setup/clean-cache
