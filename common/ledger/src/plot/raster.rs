@@ -1,0 +1,27 @@
+//! SVG to PNG, with the bundled font only.
+
+use resvg::tiny_skia::{Color, Pixmap, Transform};
+use resvg::usvg::{Options, Tree};
+
+use super::{PlotError, font};
+
+/// Picture elements of the PNG to each unit of the SVG.
+pub(super) const SCALE: f32 = 2.0;
+
+/// Renders an SVG document on white; `what` names it in errors.
+pub(super) fn render(svg: &str, what: &str) -> Result<Vec<u8>, PlotError> {
+    let failed = |reason: String| PlotError::Render { what: what.to_owned(), reason };
+    let options = Options {
+        fontdb: font::database(),
+        font_family: font::BUNDLED.to_owned(),
+        ..Options::default()
+    };
+    let tree = Tree::from_str(svg, &options).map_err(|e| failed(e.to_string()))?;
+    let pixels = |length: f32| (length * SCALE).round() as u32;
+    let (width, height) = (pixels(tree.size().width()), pixels(tree.size().height()));
+    let mut picture = Pixmap::new(width, height)
+        .ok_or_else(|| failed(format!("no memory for {width} x {height} picture elements")))?;
+    picture.fill(Color::WHITE);
+    resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut picture.as_mut());
+    picture.encode_png().map_err(|e| failed(e.to_string()))
+}
