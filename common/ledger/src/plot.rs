@@ -5,10 +5,9 @@
 //! was published is dashed, and the spread over seeds is shaded. The legend stands below the
 //! panels, never on the data.
 
-use std::fs::Permissions;
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+use crate::run::{RunError, write_atomic};
 
 mod axis;
 mod canvas;
@@ -137,13 +136,8 @@ pub enum ReferenceShape {
 #[derive(Debug, thiserror::Error)]
 pub enum PlotError {
     /// The file system refused.
-    #[error("cannot write the figure {}: {source}", path.display())]
-    Write {
-        /// The file that was being written.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error("cannot write a figure: {0}")]
+    Write(#[from] RunError),
     /// Too much is drawn even with every invisible point left out.
     #[error(
         "the figure \"{title}\" takes {bytes} bytes as SVG; at most {MAX_SVG_BYTES} are allowed: \
@@ -285,19 +279,13 @@ fn with_suffix(stem: &Path, suffix: &str) -> PathBuf {
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PlotError> {
-    let write = || {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".figure-")
-            .suffix(".tmp")
-            .permissions(Permissions::from_mode(0o666)) // less the umask
-            .tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|source| PlotError::Write { path: path.to_owned(), source })
+    // A name without a folder is in the current one.
+    let path = Path::new(".").join(path);
+    if let Some(folder) = path.parent() {
+        let failed = |source| RunError::Io { path: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    Ok(write_atomic(&path, bytes)?)
 }
 
 #[cfg(test)]

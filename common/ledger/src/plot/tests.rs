@@ -298,5 +298,5 @@ fn both_files_are_written_beside_each_other_and_nothing_else() {
     names.sort();
     assert_eq!(names, ["loss-1.5b.png", "loss-1.5b.svg"]);
     let blocked = folder.path().join("new/loss-1.5b.svg/more");
-    assert!(matches!(figure.write(&blocked), Err(PlotError::Write { .. })));
+    assert!(matches!(figure.write(&blocked), Err(PlotError::Write(_))));
 }
