@@ -13,17 +13,16 @@
 //!
 //! In `measured.csv` and `ledger.csv` a value that is a bound carries its sign: `>=5.2`.
 
+mod build;
+mod claim;
 mod judge;
 mod ledger;
-mod rows;
+mod measured;
 mod table;
 
+pub use build::{Difference, build_ledger, verify_ledger};
+pub use claim::{Claim, Need, Op, parse_claims, read_claims};
 pub use judge::{Judgement, TREND_SEEDS, Verdict, headline, judge};
-pub use ledger::{
-    Difference, LedgerRow, Published, Summary, build_ledger, read_ledger, summarise, verify_ledger,
-    write_ledger,
-};
-pub use rows::{
-    Claim, Measured, Need, Op, parse_claims, read_claims, read_measured, write_measured,
-};
+pub use ledger::{LedgerRow, Published, Summary, read_ledger, summarise, write_ledger};
+pub use measured::{Measured, read_measured, write_measured};
 pub use table::ClaimsError;

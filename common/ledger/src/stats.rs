@@ -272,3 +272,43 @@ fn logs(values: &[f64]) -> Result<Vec<f64>, StatsError> {
         None => Ok(values.iter().map(|x| x.ln()).collect()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_seed_and_equal_seeds_give_a_value_and_no_interval() {
+        for values in [vec![2.5], vec![2.5; 4], vec![2.5; 12]] {
+            for scale in [Scale::Natural, Scale::Log] {
+                let found = mean_over_seeds(&values, scale).unwrap();
+                assert!((found.value - 2.5).abs() < 1e-12, "{found:?}");
+                assert_eq!((found.low, found.high), (None, None), "{found:?}");
+                assert_eq!(found.n_seeds, values.len());
+            }
+        }
+        let same = paired_ratio(&[6.0, 12.0, 18.0], &[1.0, 2.0, 3.0]).unwrap();
+        assert_eq!((same.low, same.high), (None, None), "equal ratios, {same:?}");
+    }
+
+    #[test]
+    fn the_log_scale_averages_factors() {
+        let found = mean_over_seeds(&[1.0, 100.0], Scale::Log).unwrap();
+        assert!((found.value - 10.0).abs() < 1e-12, "{found:?}");
+        let found = paired_difference(&[3.0, 5.0], &[1.0, 2.0]).unwrap();
+        assert!((found.value - 2.5).abs() < 1e-12, "{found:?}");
+        assert_eq!(found.with_n(10_000).n, 10_000);
+    }
+
+    #[test]
+    fn no_values_and_impossible_values_are_errors() {
+        let none = mean_over_seeds(&[], Scale::Natural);
+        assert_eq!(none, Err(StatsError::TooFew { found: 0, wanted: 1 }));
+        let nan = mean_over_seeds(&[1.0, f64::NAN], Scale::Natural).unwrap_err();
+        assert!(matches!(nan, StatsError::NotFinite { index: 1, .. }), "{nan}");
+        let negative = mean_over_seeds(&[-1.0, 1.0], Scale::Log);
+        assert_eq!(negative, Err(StatsError::NotPositive { index: 0, found: -1.0 }));
+        let uneven = paired_ratio(&[1.0], &[1.0, 2.0]);
+        assert_eq!(uneven, Err(StatsError::Unpaired { left: 1, right: 2 }));
+    }
+}

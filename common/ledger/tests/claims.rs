@@ -1,4 +1,5 @@
 //! Claims, verdicts and the ledger through the public interface.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

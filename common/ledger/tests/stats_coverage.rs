@@ -21,6 +21,9 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
     Normal::standard().inverse_cdf(rng.random_range(f64::EPSILON..1.0))
 }
 
+/// Draws one observation.
+type Draw = fn(&mut ChaCha8Rng) -> f64;
+
 /// Share of seeded repetitions in which `holds`.
 fn share(seed: u64, mut holds: impl FnMut(&mut ChaCha8Rng) -> bool) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -67,7 +70,6 @@ fn paired_ratios_hold_the_ratio_in_95_of_100_cases() {
 fn bca_intervals_hold_the_mean_about_as_often_as_theory_says() {
     let settings = Settings { draws: 400, ..Settings::default() };
     let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
-    type Draw = fn(&mut ChaCha8Rng) -> f64;
     let exponential: Draw = |rng| -rng.random_range(f64::EPSILON..1.0).ln();
     let shifted: Draw = |rng| 1.0 + normal(rng);
     for (n, draw, limits, what) in [

@@ -1,4 +1,5 @@
 //! Statistics against numbers of scipy and lifelines, written by `oracle/intervals.py`.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use ledger::stats::bca::{self, Settings};
 use ledger::stats::kaplan_meier::{self, Observation};

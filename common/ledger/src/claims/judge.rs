@@ -20,7 +20,8 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
-use super::rows::{Claim, Measured, Op, Side};
+use super::claim::{Claim, Op, Side};
+use super::measured::Measured;
 use crate::stats::Bound;
 
 /// Fewest seeds of a trend.
@@ -149,7 +150,7 @@ pub(super) fn changed(preset: &str) -> bool {
 
 fn not_run(claim: &Claim) -> String {
     if claim.needs.is_empty() {
-        return "not measured yet".into();
+        return "not measured at the published scale yet".into();
     }
     let each: Vec<_> =
         claim.needs.iter().map(|need| format!("{}: {}", need.word(), need.explained())).collect();
@@ -165,8 +166,10 @@ fn extra(claim: &Claim, measured: &Measured) -> String {
         "lies below"
     } else if low.is_none() && high.is_none() {
         return "nothing was published to compare it with; no interval".into();
+    } else if low.is_some() && high.is_some() {
+        "includes"
     } else {
-        "includes or may include"
+        "does not rule out"
     };
     format!(
         "nothing was published to compare it with; the interval {} {place} no effect ({})",
@@ -235,7 +238,8 @@ fn trend(claim: &Claim, measured: &Measured) -> (Verdict, String) {
         if measured.protocol_ok {
             return (Verdict::NotReproduced, "and the claim has no direction".into());
         }
-        let reason = format!("{}; {scale}a level says nothing about another", not_run(claim));
+        let reason =
+            format!("{scale}a level says nothing about the published one; {}", not_run(claim));
         return (Verdict::NotRun, reason);
     };
     let (low, high) = (measured.estimate.low, measured.estimate.high);

@@ -1,16 +1,14 @@
-//! The ledger: every claim of every experiment beside what was measured, with its verdict.
+//! The rows of `ledger.csv`: a claim beside what was measured, with its verdict.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::judge::{Verdict, changed, judge, rank};
-use super::rows::{Claim, Measured, Need, read_measured};
+use super::claim::{Claim, Need};
+use super::judge::{Verdict, changed, judge};
+use super::measured::Measured;
 use super::table::{self, ClaimsError, Row, Table};
 use crate::stats::Bound;
 
-const COLUMNS: [&str; 15] = [
+pub(super) const COLUMNS: [&str; 15] = [
     "experiment",
     "id",
     "claim",
@@ -69,15 +67,17 @@ pub struct LedgerRow {
     pub reason: String,
     /// File or folder the measured value was computed from, relative to the results folder.
     pub evidence: String,
-    /// The command that measures it (again); empty when there is none.
+    /// The command that repeats the measurement or, with the verdict `not_run`, would make one that can
+    /// be judged; empty when there is none.
     pub command: String,
 }
 
 impl LedgerRow {
-    fn new(experiment: &str, claim: &Claim, measured: Option<&Measured>) -> Self {
+    pub(super) fn new(experiment: &str, claim: &Claim, measured: Option<&Measured>) -> Self {
         let judgement = judge(claim, measured.map_or(&[], std::slice::from_ref));
         let published = Published { value: claim.published, unverified: claim.unverified() };
         let estimate = measured.map(|row| &row.estimate);
+        let judged = measured.filter(|_| judgement.verdict != Verdict::NotRun);
         Self {
             experiment: experiment.to_owned(),
             id: claim.id.clone(),
@@ -93,7 +93,7 @@ impl LedgerRow {
             verdict: judgement.verdict,
             reason: judgement.reason,
             evidence: measured.map(|row| evidence(experiment, claim, row)).unwrap_or_default(),
-            command: command(experiment, claim, measured),
+            command: command(experiment, claim, judged),
         }
     }
 
@@ -130,7 +130,7 @@ impl LedgerRow {
     }
 
     /// The cells in the order of the columns.
-    fn cells(&self) -> Vec<String> {
+    pub(super) fn cells(&self) -> Vec<String> {
         let unverified = if self.published.unverified { UNVERIFIED } else { "" };
         let published = format!("{}{unverified}", table::optional(self.published.value));
         vec![
@@ -153,123 +153,9 @@ impl LedgerRow {
     }
 
     /// What tells rows apart.
-    fn key(&self) -> (String, String, String, String) {
+    pub(super) fn key(&self) -> (String, String, String, String) {
         (self.experiment.clone(), self.id.clone(), self.preset.clone(), self.data.clone())
     }
-}
-
-/// Where the evidence lies, relative to the results folder.
-fn evidence(experiment: &str, claim: &Claim, measured: &Measured) -> String {
-    let folder = format!("{experiment}/{}/{}", measured.preset, claim.study);
-    match measured.evidence.trim_start_matches("./").trim_end_matches('/') {
-        "" | "." => folder,
-        file => format!("{folder}/{file}"),
-    }
-}
-
-/// The command that repeats the measurement or, where there is none, would make it.
-fn command(experiment: &str, claim: &Claim, measured: Option<&Measured>) -> String {
-    let make = |preset: &str| format!("make {experiment} STUDY={} PRESET={preset}", claim.study);
-    match measured {
-        // What was changed stands in the runs' records; the name of the preset alone would not repeat it.
-        Some(row) if changed(&row.preset) => String::new(),
-        Some(row) => make(&row.preset),
-        None if claim.needs.iter().any(|n| matches!(n, Need::NotBuilt | Need::NotOurs)) => {
-            String::new()
-        }
-        None if claim.needs.is_empty() => make("overnight"),
-        None => make("paper"),
-    }
-}
-
-/// Every claim of each experiment beside every measurement under `results`: one row for each
-/// measurement, the [headline](super::headline) first, or one row when there is none. The order of the
-/// claims is kept.
-///
-/// # Errors
-/// A folder or file that cannot be read; a measured row with an unknown id, or one that lies in another
-/// preset's or study's folder.
-pub fn build_ledger(
-    claims: &[(String, Vec<Claim>)],
-    results: &Path,
-) -> Result<Vec<LedgerRow>, ClaimsError> {
-    let mut rows = Vec::new();
-    for (experiment, claims) in claims {
-        let measured = measured_under(&results.join(experiment), claims)?;
-        for claim in claims {
-            let mut found: Vec<&Measured> = measured.iter().filter(|m| m.id == claim.id).collect();
-            found.sort_by(|a, b| rank(a).cmp(&rank(b)));
-            if found.is_empty() {
-                rows.push(LedgerRow::new(experiment, claim, None));
-            }
-            rows.extend(found.into_iter().map(|m| LedgerRow::new(experiment, claim, Some(m))));
-        }
-    }
-    Ok(rows)
-}
-
-/// All measured rows of an experiment, from `<preset>/<study>/measured.csv`.
-fn measured_under(folder: &Path, claims: &[Claim]) -> Result<Vec<Measured>, ClaimsError> {
-    let study_of: BTreeMap<&str, &str> =
-        claims.iter().map(|claim| (claim.id.as_str(), claim.study.as_str())).collect();
-    let mut all = Vec::new();
-    for preset in folders(folder)? {
-        for study in folders(&preset)? {
-            let path = study.join("measured.csv");
-            if !path.is_file() {
-                continue;
-            }
-            for row in read_measured(&path)? {
-                let wrong = |column, found: &str, wanted: String| ClaimsError::Misplaced {
-                    path: path.clone(),
-                    id: row.id.clone(),
-                    column,
-                    found: found.to_owned(),
-                    wanted,
-                };
-                let (preset, study) = (name(&preset), name(&study));
-                if row.preset != preset {
-                    return Err(wrong(
-                        "preset",
-                        &row.preset,
-                        format!("{preset}, as the folder is"),
-                    ));
-                }
-                match study_of.get(row.id.as_str()) {
-                    Some(&claimed) if claimed == study => all.push(row),
-                    Some(claimed) => {
-                        let wanted = format!("ids of {study}; claims.csv gives this to {claimed}");
-                        return Err(wrong("id", &row.id, wanted));
-                    }
-                    None => return Err(wrong("id", &row.id, "an id of claims.csv".into())),
-                }
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// The folders in `parent` by name; none when it does not exist.
-fn folders(parent: &Path) -> Result<Vec<PathBuf>, ClaimsError> {
-    let broken = |source| ClaimsError::Read { path: parent.to_owned(), source };
-    let entries = match parent.read_dir() {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(broken(error)),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(broken)?.path();
-        if path.is_dir() {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Writes `<results>/ledger.csv`, whole or not at all.
@@ -291,79 +177,28 @@ pub fn read_ledger(results: &Path) -> Result<Vec<LedgerRow>, ClaimsError> {
         .collect()
 }
 
-/// A place where the stored ledger is not what the files give.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// The experiment.
-    pub experiment: String,
-    /// The claim's id.
-    pub id: String,
-    /// The preset; empty when nothing was measured.
-    pub preset: String,
-    /// The data set; empty when nothing was measured.
-    pub data: String,
-    /// The column, or `row` when the whole row is on one side only.
-    pub column: &'static str,
-    /// What `ledger.csv` says.
-    pub stored: String,
-    /// What the files give.
-    pub computed: String,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { experiment, id, preset, data, column, stored, computed } = self;
-        let place: Vec<&str> = [experiment, id, preset, data]
-            .into_iter()
-            .map(String::as_str)
-            .filter(|s| !s.is_empty())
-            .collect();
-        write!(f, "{}: {column}: stored {stored:?}, computed {computed:?}", place.join(" "))
+/// Where the evidence lies, relative to the results folder.
+fn evidence(experiment: &str, claim: &Claim, measured: &Measured) -> String {
+    let folder = format!("{experiment}/{}/{}", measured.preset, claim.study);
+    match measured.evidence.trim_start_matches("./").trim_end_matches('/') {
+        "" | "." => folder,
+        file => format!("{folder}/{file}"),
     }
 }
 
-/// Builds the ledger again and lists every difference from the stored `<results>/ledger.csv`, and every
-/// measured row whose evidence is not there. Rows of experiments that are not in `claims` are left alone.
-///
-/// # Errors
-/// As [`build_ledger`] and [`read_ledger`].
-pub fn verify_ledger(
-    claims: &[(String, Vec<Claim>)],
-    results: &Path,
-) -> Result<Vec<Difference>, ClaimsError> {
-    let computed = build_ledger(claims, results)?;
-    let asked = |row: &LedgerRow| claims.iter().any(|(name, _)| *name == row.experiment);
-    let mut differences = Vec::new();
-    let mut stored = BTreeMap::new();
-    for row in read_ledger(results)?.into_iter().filter(asked) {
-        let (key, again) = (row.key(), difference(&row, "row", "repeated", "once"));
-        if stored.insert(key, row).is_some() {
-            differences.push(again);
+/// The command that repeats the measurement or, where none was judged, would make it.
+fn command(experiment: &str, claim: &Claim, judged: Option<&Measured>) -> String {
+    let make = |preset: &str| format!("make {experiment} STUDY={} PRESET={preset}", claim.study);
+    match judged {
+        // What was changed stands in the runs' records; the name of the preset alone would not repeat it.
+        Some(row) if changed(&row.preset) => String::new(),
+        Some(row) => make(&row.preset),
+        None if claim.needs.iter().any(|n| matches!(n, Need::NotBuilt | Need::NotOurs)) => {
+            String::new()
         }
+        None if claim.needs.is_empty() => make("overnight"),
+        None => make("paper"),
     }
-    for row in &computed {
-        match stored.remove(&row.key()) {
-            None => differences.push(difference(row, "row", "missing", "present")),
-            Some(old) => {
-                for ((column, old), new) in COLUMNS.into_iter().zip(old.cells()).zip(row.cells()) {
-                    if old != new {
-                        differences.push(difference(row, column, &old, &new));
-                    }
-                }
-            }
-        }
-        if !row.evidence.is_empty() && !results.join(&row.evidence).exists() {
-            differences.push(difference(row, "evidence", &row.evidence, "no such file or folder"));
-        }
-    }
-    differences.extend(stored.values().map(|row| difference(row, "row", "present", "missing")));
-    Ok(differences)
-}
-
-fn difference(row: &LedgerRow, column: &'static str, stored: &str, computed: &str) -> Difference {
-    let (experiment, id, preset, data) = row.key();
-    let (stored, computed) = (stored.to_owned(), computed.to_owned());
-    Difference { experiment, id, preset, data, column, stored, computed }
 }
 
 /// How many claims of each verdict, one row a claim (its headline), without unverified and extra ones.

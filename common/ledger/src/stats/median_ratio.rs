@@ -122,7 +122,8 @@ fn at_least(
     let low = if n >= MANY_SEEDS {
         let draws = bca::replicates(&pairs(numerator, denominator), &followed_ratio, settings)?;
         let low = order_statistic(&draws, tail(settings), f64::floor);
-        Some(low.min(observed)).filter(|low| *low > 0.0)
+        let spread = draws[0] < draws[draws.len() - 1];
+        Some(low.min(observed)).filter(|low| *low > 0.0 && spread)
     } else if any_censored(denominator) {
         None
     } else {
@@ -225,4 +226,108 @@ fn tail(settings: Settings) -> f64 {
 /// A quantile that is one of the values, as infinities leave nothing to interpolate.
 fn order_statistic(sorted: &[f64], probability: f64, round: fn(f64) -> f64) -> f64 {
     sorted[round(probability * (sorted.len() - 1) as f64) as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reached(times: &[f64]) -> Vec<Observation> {
+        times.iter().map(|&time| Observation::reached(time)).collect()
+    }
+
+    fn ended(time: f64, n: usize) -> Vec<Observation> {
+        vec![Observation::censored(time); n]
+    }
+
+    fn close(found: Option<f64>, want: f64) -> bool {
+        found.is_some_and(|found| (found / want - 1.0).abs() < 1e-9)
+    }
+
+    #[test]
+    fn without_censoring_it_is_the_ratio_of_medians_with_the_t_interval_of_the_pairs() {
+        let (tanh, relu) = ([36.0, 30.0, 41.0], [6.0, 5.5, 7.5]);
+        let found = median_ratio(&reached(&tanh), &reached(&relu)).unwrap();
+        let t = student::paired_ratio(&tanh, &relu, 0.95).unwrap();
+        assert!(close(Some(found.value), 36.0 / 6.0), "{found:?}");
+        assert!(close(found.low, t.low) && close(found.high, t.high), "{found:?}\n{t:?}");
+        assert_eq!((found.bound, found.n_seeds), (Bound::Exact, 3));
+    }
+
+    #[test]
+    fn a_numerator_that_is_never_there_gives_the_t_bound_over_the_denominators() {
+        let relu = [6.0, 5.5, 7.5];
+        let found = median_ratio(&ended(40.0, 3), &reached(&relu)).unwrap();
+        // By hand: 40 over the upper end of the denominators' t interval on logs.
+        let upper = student::geometric_mean(&relu, 0.95).unwrap().high;
+        assert!(close(found.low, 40.0 / upper) && close(Some(found.value), 40.0 / upper));
+        assert_eq!((found.bound, found.high), (Bound::AtLeast, None));
+        assert!(found.value < 40.0 / 7.5, "below the smallest ratio seen: {found:?}");
+        // The swapped ratio is the same bound turned over.
+        let swapped = median_ratio(&reached(&relu), &ended(40.0, 3)).unwrap();
+        assert!(close(swapped.high, upper / 40.0) && swapped.low.is_none(), "{swapped:?}");
+        assert_eq!(swapped.bound, Bound::AtMost);
+    }
+
+    #[test]
+    fn one_numerator_that_ended_early_leaves_the_lower_end() {
+        let mut tanh = reached(&[36.0, 30.0]);
+        tanh.push(Observation::censored(40.0));
+        let found = median_ratio(&tanh, &reached(&[6.0, 5.5, 7.5])).unwrap();
+        let t = student::paired_ratio(&[36.0, 30.0, 40.0], &[6.0, 5.5, 7.5], 0.95).unwrap();
+        assert!(close(Some(found.value), 6.0) && close(found.low, t.low), "{found:?}\n{t:?}");
+        assert_eq!((found.bound, found.high), (Bound::Exact, None));
+    }
+
+    #[test]
+    fn where_runs_of_both_ended_early_nothing_is_claimed_beyond_the_value() {
+        let mixed =
+            |a, b| vec![Observation::reached(a), Observation::reached(b), ended(50.0, 1)[0]];
+        let found = median_ratio(&mixed(36.0, 40.0), &mixed(6.0, 8.0)).unwrap();
+        assert!(close(Some(found.value), 5.0), "{found:?}");
+        assert_eq!((found.low, found.high), (None, None));
+        let bound = median_ratio(&ended(50.0, 3), &mixed(6.0, 8.0)).unwrap();
+        assert!(close(Some(bound.value), 50.0 / 8.0), "{bound:?}");
+        assert_eq!((bound.bound, bound.low), (Bound::AtLeast, None));
+    }
+
+    #[test]
+    fn one_pair_or_pairs_without_spread_have_no_interval() {
+        for (upper, lower) in [(vec![30.0], vec![6.0]), (vec![30.0; 3], vec![6.0; 3])] {
+            let n = upper.len();
+            let found = median_ratio(&reached(&upper), &reached(&lower)).unwrap();
+            assert!(close(Some(found.value), 5.0) && found.low.is_none() && found.high.is_none());
+            let bound = median_ratio(&ended(30.0, n), &reached(&lower)).unwrap();
+            assert!(close(Some(bound.value), 5.0) && bound.low.is_none(), "{bound:?}");
+        }
+        for upper in [reached(&[30.0; 12]), ended(30.0, 12)] {
+            let equal = median_ratio(&upper, &reached(&[6.0; 12])).unwrap();
+            assert_eq!((equal.low, equal.high), (None, None), "{equal:?}");
+        }
+    }
+
+    #[test]
+    fn ten_pairs_and_more_are_bootstrapped_whether_or_not_each_resample_has_a_median() {
+        let times: Vec<f64> = (0..12).map(|i| 30.0 + f64::from(i)).collect();
+        let relu: Vec<f64> = (0..12).map(|i| 5.0 + f64::from(i * 7 % 12) / 4.0).collect();
+        let found = median_ratio(&reached(&times), &reached(&relu)).unwrap();
+        assert!(found.method.contains("BCa"), "{found:?}");
+        let mut half = reached(&times);
+        half[7..].fill(Observation::censored(36.5));
+        let found = median_ratio(&half, &reached(&relu)).unwrap();
+        assert!(found.method.contains("percentile") && found.low.is_some(), "{found:?}");
+        assert_eq!(found.high, None, "some resamples never get there");
+        let bound = median_ratio(&ended(40.0, 12), &reached(&relu)).unwrap();
+        assert!(bound.value > 4.0 && bound.value < 40.0 / 6.25, "{bound:?}");
+    }
+
+    #[test]
+    fn groups_that_cannot_be_compared_are_errors() {
+        let neither = median_ratio(&ended(9.0, 3), &ended(9.0, 3));
+        assert_eq!(neither, Err(StatsError::NeitherReached));
+        let uneven = median_ratio(&ended(9.0, 3), &reached(&[1.0]));
+        assert_eq!(uneven, Err(StatsError::Unpaired { left: 3, right: 1 }));
+        let none = median_ratio(&[], &[]);
+        assert_eq!(none, Err(StatsError::TooFew { found: 0, wanted: 1 }));
+    }
 }
