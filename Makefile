@@ -18,16 +18,18 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 # One after the other, also under -j: cargo uses all cores by itself.
 .NOTPARALLEL:
 
-# What the user's environment may hold against .cargo/config.toml: another libtorch, flags that replace the run paths,
-# a target folder of another work tree.
-unexport LIBTORCH LIBTORCH_INCLUDE LIBTORCH_LIB LIBTORCH_STATIC LIBTORCH_USE_PYTORCH
-unexport LIBTORCH_BYPASS_VERSION_CHECK LIBTORCH_CXX11_ABI LD_LIBRARY_PATH
-unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR
+# What the environment may hold against .cargo/config.toml: another libtorch, flags that replace the run paths, a target
+# folder of another work tree. Only doctor sees these, to report them.
+strangers := LIBTORCH LIBTORCH_INCLUDE LIBTORCH_LIB LIBTORCH_STATIC LIBTORCH_USE_PYTORCH \
+  LIBTORCH_BYPASS_VERSION_CHECK LIBTORCH_CXX11_ABI LD_LIBRARY_PATH RUSTFLAGS CARGO_ENCODED_RUSTFLAGS \
+  CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR
+clean := env $(addprefix -u ,$(strangers))
+cargo := $(clean) cargo
 
 page := $(CURDIR)/results/index.html
 preset := $(if $(PRESET),--preset $(PRESET))
 run_flags := $(preset) $(if $(DEVICE),--device $(DEVICE)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA),--data "$(DATA)")
-ledger_run := cargo run --quiet --release --package ledger --
+ledger_run := $(cargo) run --quiet --release --package ledger --
 
 .PHONY: help experiments tools ledger setup test lint bench report verify publish doctor clean-cache $(EXPERIMENTS)
 
@@ -44,42 +46,42 @@ tools:
 	@setup/check-tools
 
 ledger: tools
-	@cargo build --release --package ledger
+	@$(cargo) build --release --package ledger
 
 setup: tools ## fetch libtorch once, 1 GB (KIND=cpu|gpu overrides what is found)
 	@setup/install-libtorch $(KIND)
 
 $(EXPERIMENTS): setup
-	@cargo build --release --package $@ --package ledger
-	@cargo run --quiet --release --package $@ -- run $(STUDY) $(run_flags) $(ARGS)
-	@cargo run --quiet --release --package $@ -- figures $(STUDY) $(preset)
+	@$(cargo) build --release --package $@ --package ledger
+	@$(cargo) run --quiet --release --package $@ -- run $(STUDY) $(run_flags) $(ARGS)
+	@$(cargo) run --quiet --release --package $@ -- figures $(STUDY) $(preset)
 	@$(ledger_run) report
 	@echo '$(page)'
 
 test: setup ## run every test
-	@cargo test --release --workspace
+	@$(cargo) test --release --workspace
 
 lint: setup ## check formatting and lints
-	@cargo fmt --check
-	@cargo clippy --release --workspace --all-targets -- -D warnings
+	@$(cargo) fmt --check
+	@$(cargo) clippy --release --workspace --all-targets -- -D warnings
 
 bench: setup ## time the hot paths beside PyTorch
-	@bench/run
+	@$(clean) bench/run
 
 report: ledger ## write results/ledger.csv and results/index.html from what is in results/
 	@$(ledger_run) report
 	@echo '$(page)'
 
 verify: setup ## recompute every published number from its stored files
-	@cargo build --release $(addprefix --package ,$(EXPERIMENTS)) --package ledger
-	@for name in $(EXPERIMENTS); do cargo run --quiet --release --package $$name -- verify --out results/reference $(preset); done
+	@$(cargo) build --release $(addprefix --package ,$(EXPERIMENTS)) --package ledger
+	@for name in $(EXPERIMENTS); do $(cargo) run --quiet --release --package $$name -- verify --out results/reference $(preset); done
 	@$(ledger_run) verify --results results/reference
 
 publish: ledger ## copy finished runs to results/reference and rebuild its pages
 	@$(ledger_run) publish
 
 doctor: ## say what this machine has, what is missing, and what mends it
-	@if command -v cargo >/dev/null && command -v cc >/dev/null; then cargo build --release --package ledger && $(ledger_run) doctor $(ARGS); else setup/check-tools; fi
+	@if command -v cargo >/dev/null && command -v cc >/dev/null; then $(cargo) build --release --package ledger && target/release/ledger doctor $(ARGS); else setup/check-tools; fi
 
 clean-cache: ## remove libtorch, data and checkpoints from the cache, after asking (YES=1: without)
 	@YES='$(YES)' setup/clean-cache

@@ -1,7 +1,9 @@
 //! `ledger doctor` as a process, in work trees and environments that lack one thing each.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -38,8 +40,11 @@ impl Tree {
     fn tool(&self, name: &str, script: &str) {
         let path = self.path("bin").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        // By another process: a program that this one still holds open for writing, or that a test
+        // starting at this instant inherits, does not start ("text file busy").
+        let mut write = Command::new("/bin/sh");
+        write.args(["-c", r#"cat > "$0" && chmod 755 "$0""#]).arg(path);
+        write.write_stdin(format!("#!/bin/sh\n{script}\n")).assert().success();
     }
 
     /// A folder that looks like the torch folder of the wheel, with this as its library.

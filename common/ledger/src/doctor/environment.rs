@@ -1,5 +1,6 @@
 //! Environment variables that change what is built or how it runs. `make` clears the first kind.
 
+use std::fs;
 use std::path::Path;
 
 use super::machine::usable_cores;
@@ -32,6 +33,10 @@ fn build_variables(system: &System) -> Vec<Check> {
     system
         .vars
         .iter()
+        // What they would be anyway; cargo itself sets LIBTORCH for what it starts.
+        .filter(|(_, value)| {
+            ![".libtorch", "target"].iter().any(|own| Path::new(value) == system.tree.join(own))
+        })
         .filter_map(|(name, value)| {
             let effect = if libtorch(name) {
                 "cargo then builds against another libtorch than .libtorch"
@@ -52,10 +57,12 @@ fn build_variables(system: &System) -> Vec<Check> {
 fn library_path(system: &System) -> Vec<Check> {
     let rivals = ["libtorch_cpu.so", "libc10.so", "libgomp.so.1", "libcudart.so.13"];
     let path = system.var("LD_LIBRARY_PATH").unwrap_or_default();
-    let shadowing = path.split(':').find_map(|folder| {
-        let rival = rivals.iter().find(|name| Path::new(folder).join(name).exists())?;
-        Some((folder, rival))
-    });
+    let own = fs::canonicalize(system.tree.join(".libtorch/lib")).ok();
+    let shadowing =
+        path.split(':').filter(|f| fs::canonicalize(f).ok() != own).find_map(|folder| {
+            let rival = rivals.iter().find(|name| Path::new(folder).join(name).exists())?;
+            Some((folder, rival))
+        });
     let Some((folder, rival)) = shadowing else { return Vec::new() };
     let found =
         format!("LD_LIBRARY_PATH names {folder}, whose {rival} is taken before .libtorch's");
@@ -128,6 +135,7 @@ mod tests {
             &[("CUDA_VISIBLE_DEVICES", "0,1")],
             &[("LD_LIBRARY_PATH", "/nonexistent:")],
             &[("LIBTORCHES", "x"), ("PATH", "/bin")],
+            &[("LIBTORCH", "/nowhere/.libtorch"), ("CARGO_TARGET_DIR", "/nowhere/target")],
         ] {
             let checks = checks(&system(vars));
             assert!(checks.iter().all(|c| c.status == Status::Ok), "{vars:?}: {checks:?}");
@@ -137,9 +145,16 @@ mod tests {
     #[test]
     fn a_library_path_with_another_libtorch_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("libc10.so"), "").unwrap();
-        let path = format!("/usr/lib:{}", dir.path().display());
-        let checks = checks(&system(&[("LD_LIBRARY_PATH", &path)]));
+        let lib = dir.path().join(".libtorch/lib");
+        fs::create_dir_all(&lib).unwrap();
+        fs::write(lib.join("libc10.so"), "").unwrap();
+        fs::write(dir.path().join("libc10.so"), "").unwrap();
+        let mut system = system(&[("LD_LIBRARY_PATH", lib.to_str().unwrap())]);
+        system.tree = dir.path().to_owned();
+        assert!(library_path(&system).is_empty(), "the tree's own folder is no rival");
+        let path = format!("/usr/lib:{}:{}", lib.display(), dir.path().display());
+        system.vars.insert("LD_LIBRARY_PATH".into(), path);
+        let checks = checks(&system);
         assert_eq!(checks.len(), 1);
         assert_eq!(checks[0].status, Status::Warn);
         let wanted = format!("{}, whose libc10.so", dir.path().display());

@@ -116,7 +116,6 @@ fn display_vendors(system: &System) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::os::unix::fs::PermissionsExt as _;
 
     use super::super::Status;
     use super::*;
@@ -130,8 +129,10 @@ mod tests {
         fs::write(device.join("class"), class.to_owned() + "\n").unwrap();
         if let Some(text) = smi {
             let script = dir.path().join("nvidia-smi");
-            fs::write(&script, format!("#!/bin/sh\n{text}\n")).unwrap();
-            fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+            // By another process, so that no test that starts one inherits it open for writing.
+            let mut write = assert_cmd::Command::new("/bin/sh");
+            write.args(["-c", r#"cat > "$0" && chmod 755 "$0""#]).arg(script);
+            write.write_stdin(format!("#!/bin/sh\n{text}\n")).assert().success();
         }
         let root = dir.path().to_owned();
         let vars = BTreeMap::from([("PATH".to_owned(), root.display().to_string())]);

@@ -1,9 +1,9 @@
 //! libtorch: is it there, is it the right version, does it load.
 
-use std::env;
+use std::error::Error as _;
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::Check;
@@ -86,9 +86,9 @@ fn version(place: &Path) -> Option<String> {
 
 /// Lets the dynamic linker load a library, in another process: one that crashes is a finding too.
 pub(super) fn try_load(system: &System, library: &Path) -> Result<(), String> {
-    let me = env::current_exe().unwrap_or_else(|_| PathBuf::from("ledger"));
-    let (me, library) = (me.to_string_lossy(), library.to_string_lossy());
-    let output = system.output(&me, &["doctor", "--load", &library])?;
+    // This very file, also if a build has replaced it since.
+    let me = "/proc/self/exe";
+    let output = system.output(me, &["doctor", "--load", &library.to_string_lossy()])?;
     if output.status.success() {
         return Ok(());
     }
@@ -109,8 +109,9 @@ pub(super) fn load_and_say(library: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
+            let said = error.source().map_or_else(|| error.to_string(), ToString::to_string);
             // If the parent no longer listens there is nobody to tell.
-            let _ = writeln!(io::stdout(), "{error}");
+            let _ = writeln!(io::stdout(), "{said}");
             ExitCode::FAILURE
         }
     }
