@@ -1,23 +1,27 @@
 //! Data sets: where they come from and how they are read.
+//!
+//! `Catalog::builtin().locate(name, &lookup)` finds or fetches a set, [`load_images`] reads it,
+//! [`sampler::Sampler`] says which pictures a step sees, [`loader::Loader`] makes batches ahead of time.
 
 use std::fmt::Write as _;
 
 use self::catalog::{Catalog, Reader};
 use self::error::DataError;
 use self::images::Splits;
-use self::lookup::{Located, Lookup};
+use self::lookup::{Layout, Located, Lookup};
 
 pub mod catalog;
 pub mod cifar10;
 mod decoded;
 pub mod error;
-pub mod fetch;
+mod fetch;
 pub mod idx;
 pub mod image_folder;
 pub mod images;
 pub mod loader;
 pub mod lookup;
-pub mod packages;
+mod own;
+mod packages;
 pub mod pickle;
 pub mod sampler;
 mod verify;
@@ -31,17 +35,37 @@ mod verify;
 /// Never: the files of a located set are those of the catalogue.
 pub fn load_images(located: &Located, lookup: &Lookup) -> Result<Splits, DataError> {
     let set = Catalog::builtin().get(&located.name)?;
+    let Some(reader) = set.reader else {
+        return Err(DataError::Catalog(format!("`{}` holds no pictures", located.name)));
+    };
     let mut key = located.name.clone();
     for file in &located.files {
         write!(key, "\n{} {}", file.name, file.sha256).expect("writing to a string");
     }
     decoded::cached(&lookup.cache_for(&located.name), &key, || {
-        let file = |i: usize| located.files[i].path.as_path();
-        if set.reader != Some(Reader::Cifar10Jpeg) {
-            let reason = format!("`{}` holds no pictures this program reads", located.name);
-            return Err(DataError::Catalog(reason));
-        }
-        let (train, test) = cifar10::jpeg::read(file(0), file(1))?;
+        let files = &located.files;
+        let file = |i: usize| files[i].path.as_path();
+        let (train, test) = match (reader, &located.layout) {
+            (Reader::Cifar10 | Reader::Cifar10Jpeg, Layout::ClassFolders) => {
+                (cifar10::folders::read(file(0), 5000)?, cifar10::folders::read(file(1), 1000)?)
+            }
+            (Reader::Cifar10, Layout::Files(form)) if form == "binary" => {
+                cifar10::binary::read_archive(file(0))?
+            }
+            (Reader::Cifar10, Layout::Files(_)) => cifar10::python::read_archive(file(0))?,
+            (Reader::Cifar10, Layout::Unpacked)
+                if files[0].name == cifar10::binary::BATCH_FILES[0] =>
+            {
+                cifar10::binary::read_files(files)?
+            }
+            (Reader::Cifar10, Layout::Unpacked) => cifar10::python::read_files(files)?,
+            (Reader::Cifar10Jpeg, _) => cifar10::jpeg::read(file(0), file(1))?,
+            (Reader::Cifar10Strips, _) => cifar10::strips::read(files)?,
+            (Reader::Idx, _) => (
+                idx::read(file(0), file(1), &set.classes)?,
+                idx::read(file(2), file(3), &set.classes)?,
+            ),
+        };
         Ok(Splits::new(&located.name, train, test))
     })
 }

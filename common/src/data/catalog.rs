@@ -33,9 +33,6 @@ pub struct DataSet {
     pub note: String,
     /// The files of all forms.
     pub files: Vec<FileEntry>,
-    /// Folders of unpacked files that count as this set in a user's own folder.
-    #[serde(default)]
-    pub unpacked: Vec<Unpacked>,
     /// The registry package that carries the files.
     pub package: Option<Package>,
 }
@@ -65,11 +62,14 @@ pub struct FileEntry {
     pub path: String,
     /// Path below the mirror folder.
     pub mirror: Option<String>,
-    /// Path inside the registry package.
+    /// Path inside the registry package; a folder, with all files below it, if it ends in `/`.
     pub member: Option<String>,
-    /// In lower-case hex.
+    /// Of a folder, keep only files with one of these extensions.
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// In lower-case hex; of a folder: over `<sha256>  <path>\n` for each file, sorted by path.
     pub sha256: String,
-    /// Exact size.
+    /// Exact size; of a folder, of all its files together.
     pub size_bytes: u64,
     /// Other versions of the file with the same content, e.g. compressed again.
     #[serde(default)]
@@ -87,16 +87,6 @@ pub struct Version {
     pub sha256: String,
     /// Exact size.
     pub size_bytes: u64,
-}
-
-/// A folder of unpacked files.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Unpacked {
-    /// Name of the folder.
-    pub folder: String,
-    /// Names of the files that must be in it, with their sha256 where it is known.
-    pub files: BTreeMap<String, String>,
 }
 
 /// The registry package that carries a set.
@@ -141,6 +131,17 @@ impl Client {
 }
 
 impl FileEntry {
+    /// Whether the entry stands for a folder.
+    pub fn is_folder(&self) -> bool {
+        self.member.as_ref().is_some_and(|m| m.ends_with('/'))
+    }
+
+    /// Whether a folder's entry keeps the file called `name`.
+    pub fn keeps(&self, name: &str) -> bool {
+        let extension = name.rsplit_once('.').map(|(_, e)| e);
+        self.only.is_empty() || self.only.iter().any(|o| Some(o.as_str()) == extension)
+    }
+
     /// All accepted versions, the official one first.
     pub fn versions(&self) -> impl Iterator<Item = (&str, u64)> {
         std::iter::once((self.sha256.as_str(), self.size_bytes))
@@ -254,7 +255,7 @@ mod tests {
     #[test]
     fn the_builtin_catalogue_parses_and_has_the_default_sets() {
         let catalog = Catalog::from_toml(include_str!("../../datasets.toml")).unwrap();
-        for name in ["cifar10", "cifar10-jpeg", "cifar10-lossless"] {
+        for name in ["cifar10", "cifar10-jpeg", "cifar10-lossless", "fashion-mnist", "enwik8"] {
             assert!(catalog.get(name).is_ok(), "{name}");
         }
         let forms = catalog.get("cifar10").unwrap().forms();

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::interrupt::Interrupted;
+
 /// A failure to find, fetch or read data.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -73,6 +75,23 @@ pub enum DataError {
         /// What happened, and what to do.
         reason: String,
     },
+    /// The disk is too full for what is to be written.
+    #[error(
+        "{}: {free_mb} MB free, {need_mb} MB needed; free some space or set LANDMARKS_CACHE to \
+         another disk",
+        path.display()
+    )]
+    NoSpace {
+        /// The folder.
+        path: PathBuf,
+        /// Free for this user.
+        free_mb: u64,
+        /// Needed, with a reserve.
+        need_mb: u64,
+    },
+    /// Ctrl-C or SIGTERM while fetching.
+    #[error("{0}; what was fetched is kept and the next start goes on from there")]
+    Interrupted(#[source] Interrupted),
     /// A registry package could not be fetched or unpacked.
     #[error("{client} package {package}: {reason}")]
     Package {

