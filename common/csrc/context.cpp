@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <dlfcn.h>
+#include <malloc.h>
 #include <mutex>
 #include <stdexcept>
 
@@ -98,14 +99,11 @@ int shim_set_tf32(int on) {
   });
 }
 
-int shim_set_flush_denormal(int on, int *supported) {
-  return shim::guarded([&] {
-    *supported = at::globalContext().setFlushDenormal(on != 0);
-    // The switch is a register of each thread: set it in the workers too.
-    at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
-      at::globalContext().setFlushDenormal(on != 0);
-    });
-  });
+void shim_keep_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_MAX, 0);         // take everything from the heap …
+  mallopt(M_TRIM_THRESHOLD, -1);  // … and let the heap only grow
+#endif
 }
 
 int shim_parallel_threads(int *distinct) {

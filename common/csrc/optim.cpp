@@ -111,7 +111,9 @@ int shim_sgd_pytorch(const tensor *params, const tensor *buffers, size_t n, doub
     at::NoGradGuard no_grad;
     Selected with(params, n, {buffers});
     if (with.params.empty()) return;
-    at::_fused_sgd_(with.params, with.grads, with.state[0], weight_decay, momentum, lr,
+    // The kernel wants no buffers where there is no momentum.
+    auto buffers_or_none = momentum == 0.0 ? Tensors() : with.state[0];
+    at::_fused_sgd_(with.params, with.grads, buffers_or_none, weight_decay, momentum, lr,
                     /*dampening=*/0.0, nesterov != 0, /*maximize=*/false,
                     /*is_first_step=*/false);
   });

@@ -49,7 +49,9 @@ int shim_set_rng_state(int cuda_index, tensor state);
 int shim_set_deterministic(int on);
 int shim_set_cudnn_benchmark(int on);
 int shim_set_tf32(int on);
-int shim_set_flush_denormal(int on, int *supported);
+// Makes malloc keep freed memory instead of giving it back; does nothing where malloc is not
+// glibc's.
+void shim_keep_memory();
 
 // How many threads a parallel loop of this library ran on.
 int shim_parallel_threads(int *distinct);

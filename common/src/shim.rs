@@ -29,7 +29,7 @@ unsafe extern "C" {
     fn shim_set_deterministic(on: c_int) -> c_int;
     fn shim_set_cudnn_benchmark(on: c_int) -> c_int;
     fn shim_set_tf32(on: c_int) -> c_int;
-    fn shim_set_flush_denormal(on: c_int, supported: *mut c_int) -> c_int;
+    fn shim_keep_memory();
     fn shim_parallel_threads(distinct: *mut c_int) -> c_int;
     fn shim_cpu_capability() -> *const c_char;
     fn shim_cuda_open() -> c_int;
@@ -194,15 +194,15 @@ pub fn set_tf32(on: bool) -> Result<(), ShimError> {
     call!(shim_set_tf32(c_int::from(on)))
 }
 
-/// Treats numbers too small for a normal float (below 1.2e-38) as zero, in this thread and
-/// libtorch's workers; they are many times slower. Returns whether the processor can.
+/// Lets the process keep the memory that it frees, for as long as it lives.
 ///
-/// # Errors
-/// An exception of libtorch.
-pub fn set_flush_denormal(on: bool) -> Result<bool, ShimError> {
-    let mut supported = 0;
-    call!(shim_set_flush_denormal(c_int::from(on), &raw mut supported))?;
-    Ok(supported != 0)
+/// By default malloc maps each large tensor anew and unmaps it when it is dropped, and the system
+/// clears its pages each time: up to a quarter of a small convolutional net's training step. Call
+/// it at the start of a program, and train in the main thread: glibc gives other threads heaps of
+/// at most 64 MiB, which it does hand back.
+pub fn keep_memory() {
+    // SAFETY: sets parameters of malloc, which may be done at any time.
+    unsafe { shim_keep_memory() }
 }
 
 /// On how many threads a parallel loop of the shim ran: the number that libtorch was set to, or 1
@@ -394,16 +394,6 @@ mod tests {
         let bad = Tensor::zeros([3], (Kind::Float, Device::Cpu));
         let err = set_rng_state(Device::Cpu, &bad).unwrap_err();
         assert!(err.to_string().contains("RNG state"), "{err}");
-    }
-
-    #[test]
-    fn flushing_denormals_makes_them_zero() {
-        let tiny = Tensor::from_slice(&[1e-38_f32]);
-        assert!(set_flush_denormal(true).unwrap());
-        let flushed = (&tiny * 0.1).double_value(&[0]);
-        set_flush_denormal(false).unwrap();
-        assert!(flushed.abs() == 0.0);
-        assert!((&tiny * 0.1).double_value(&[0]) > 0.0);
     }
 
     #[test]
