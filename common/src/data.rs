@@ -20,10 +20,14 @@ pub mod image_folder;
 pub mod images;
 pub mod loader;
 pub mod lookup;
+mod obtain;
 mod own;
 mod packages;
 pub mod pickle;
 pub mod sampler;
+#[cfg(test)]
+mod test_server;
+mod unpack;
 mod verify;
 
 /// Reads the pictures of a located set; the decoded form is kept in the cache.

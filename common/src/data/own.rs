@@ -21,7 +21,7 @@ pub(crate) fn find(name: &str, set: &DataSet, lookup: &Lookup) -> Result<Found, 
         let mirror = file.mirror.iter().map(|m| dir.join(m));
         roots.iter().map(|root| root.join(&file.path)).chain(mirror).collect()
     };
-    let way_out = "copy it again, or unpack it and name that folder";
+    let way_out = "copy or download it again";
     let found = complete_form(name, set, lookup, &source, &places, way_out)?;
     let Found::Missing(why) = found else { return Ok(found) };
     for root in &roots {

@@ -148,9 +148,8 @@ impl Listing {
         let sha256 = self.read_sum()?;
         let fresh = Remembered { fingerprint: self.fingerprint.clone(), sha256: sha256.clone() };
         // A cache that cannot be written costs time at the next start, nothing else.
-        if let Err(error) =
-            write_atomically(&note, &serde_json::to_vec(&fresh).expect("plain data"))
-        {
+        let text = serde_json::to_vec(&fresh).expect("plain data");
+        if let Err(error) = write_atomically(&note, &[&text]) {
             tracing::debug!("cannot remember the sum of {}: {error}", self.root.display());
         }
         Ok(sha256)
@@ -174,15 +173,18 @@ fn join(root: &Path, path: &Path) -> PathBuf {
     if path.as_os_str().is_empty() { root.to_owned() } else { root.join(path) }
 }
 
-/// Writes under a temporary name beside `path`, syncs, renames. Creates the folder.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+/// Writes the parts, one after the other, under a temporary name beside `path`, syncs, renames.
+/// Creates the folder.
+pub(crate) fn write_atomically(path: &Path, parts: &[&[u8]]) -> Result<(), DataError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
     let mut temporary = tempfile::Builder::new()
         .prefix(".part-")
         .tempfile_in(folder)
         .map_err(DataError::io(folder, "write into"))?;
-    temporary.write_all(bytes).map_err(DataError::io(path, "write"))?;
+    for part in parts {
+        temporary.write_all(part).map_err(DataError::io(path, "write"))?;
+    }
     temporary.as_file().sync_all().map_err(DataError::io(path, "sync"))?;
     temporary.persist(path).map_err(|e| DataError::io(path, "rename into place")(e.error))?;
     sync_folder(folder)

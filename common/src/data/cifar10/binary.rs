@@ -1,11 +1,9 @@
 //! The official binary version: batches of records, each a label and 3072 bytes of pixels.
 
-use std::fs;
 use std::path::Path;
 
-use super::{BATCH, PICTURE_BYTES, check_official, image_set, join};
+use super::{BATCH, PICTURE_BYTES, batches, image_set};
 use crate::data::error::DataError;
-use crate::data::image_folder::for_each_file;
 use crate::data::images::ImageSet;
 use crate::data::lookup::LocatedFile;
 
@@ -24,46 +22,17 @@ const RECORD: usize = 1 + PICTURE_BYTES;
 /// Reads `cifar-10-binary.tar.gz`: train and test.
 ///
 /// # Errors
-/// A damaged archive; a batch that is missing or not the official one.
+/// A damaged archive; a batch that is missing, breaks the format or is not the official one.
 pub fn read_archive(path: &Path) -> Result<(ImageSet, ImageSet), DataError> {
-    let batches = batches_of_archive(path, &BATCH_FILES)?
-        .iter()
-        .zip(BATCH_FILES)
-        .map(|(bytes, name)| parse_batch(path, name, bytes))
-        .collect::<Result<Vec<_>, _>>()?;
-    check_official(path, &batches)?;
-    Ok(join(batches))
+    batches::read_archive(path, &BATCH_FILES, parse_batch)
 }
 
 /// Reads the six unpacked batch files: train and test.
 ///
 /// # Errors
-/// A file that cannot be read or is not the official one.
+/// A file that cannot be read, breaks the format or is not the official one.
 pub fn read_files(files: &[LocatedFile]) -> Result<(ImageSet, ImageSet), DataError> {
-    let mut batches = Vec::with_capacity(files.len());
-    for file in files {
-        let bytes = fs::read(&file.path).map_err(DataError::io(&file.path, "read"))?;
-        batches.push(parse_batch(&file.path, "records", &bytes)?);
-    }
-    let folder = files.first().and_then(|f| f.path.parent()).unwrap_or(Path::new("."));
-    check_official(folder, &batches)?;
-    Ok(join(batches))
-}
-
-/// The archive's files with these names, in whatever folder they are.
-pub(super) fn batches_of_archive(path: &Path, names: &[&str]) -> Result<Vec<Vec<u8>>, DataError> {
-    let mut batches = vec![Vec::new(); names.len()];
-    for_each_file(path, |name, content| {
-        let base = name.rsplit('/').next().unwrap_or_default();
-        if let Some(i) = names.iter().position(|n| *n == base) {
-            content.read_to_end(&mut batches[i])?;
-        }
-        Ok(())
-    })?;
-    if let Some(i) = batches.iter().position(Vec::is_empty) {
-        return Err(DataError::malformed(path, names[i], "no such file", "the official archive"));
-    }
-    Ok(batches)
+    batches::read_files(files, parse_batch)
 }
 
 fn parse_batch(path: &Path, place: &str, bytes: &[u8]) -> Result<ImageSet, DataError> {
@@ -108,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_batch_a_bad_label_and_other_pixels_are_named() {
+    fn a_short_batch_and_a_bad_label_are_named() {
         let mut bytes = vec![0; BATCH * RECORD];
         let path = Path::new("data_batch_1.bin");
         let error = parse_batch(path, "records", &bytes[..1000]).unwrap_err().to_string();
@@ -116,9 +85,6 @@ mod tests {
             error.contains("data_batch_1.bin: records: found 1000 bytes, wanted 30730000"),
             "{error}"
         );
-        let empty = parse_batch(path, "records", &bytes).unwrap();
-        let error = check_official(path, &[empty]).unwrap_err().to_string();
-        assert!(error.contains("training batch 1") && error.contains("cee91656"), "{error}");
         bytes[3 * RECORD] = 10;
         let error = parse_batch(path, "records", &bytes).unwrap_err().to_string();
         assert!(error.contains("record 3: found label 10, wanted a label in 0..=9"), "{error}");

@@ -32,3 +32,47 @@ pub fn read(root: &Path, per_class: usize) -> Result<ImageSet, DataError> {
     // The official labels are in the alphabetical order of the classes.
     Ok(image_set(images, folder.pictures.iter().map(|(label, _)| *label as u8).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use image::{ImageBuffer, Rgb};
+
+    use super::*;
+
+    /// `n` pictures of 32x32 in each class; red is the label, green the number.
+    fn folders(n: usize) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (label, class) in CLASSES.iter().enumerate() {
+            fs::create_dir(dir.path().join(class)).unwrap();
+            for i in 0..n {
+                let picture = ImageBuffer::from_pixel(32, 32, Rgb([label as u8, i as u8, 7]));
+                picture.save(dir.path().join(class).join(format!("{i}.png"))).unwrap();
+            }
+        }
+        dir
+    }
+
+    #[test]
+    fn pictures_come_by_class_and_name_with_the_official_labels() {
+        let set = read(folders(2).path(), 2).unwrap();
+        let labels: Vec<u8> = (0..10).flat_map(|label| [label, label]).collect();
+        assert_eq!((set.n, &set.labels), (20, &labels));
+        for (i, label) in labels.iter().enumerate() {
+            let planes = [[*label; 1024], [(i % 2) as u8; 1024], [7; 1024]].concat();
+            assert_eq!(set.picture(i), planes);
+        }
+    }
+
+    #[test]
+    fn part_of_the_set_and_another_class_are_refused() {
+        let dir = folders(2);
+        fs::remove_file(dir.path().join("cat/0.png")).unwrap();
+        let error = read(dir.path(), 2).unwrap_err().to_string();
+        assert!(error.contains("cat: found 1 pictures, wanted 2"), "{error}");
+        fs::rename(dir.path().join("cat"), dir.path().join("cow")).unwrap();
+        let error = read(dir.path(), 2).unwrap_err().to_string();
+        assert!(error.contains("cow") && error.contains("wanted airplane"), "{error}");
+    }
+}

@@ -1,11 +1,9 @@
 //! The official Python version: batches pickled as a dictionary with `data` `[10000, 3072]` and
 //! `labels` `[10000]`.
 
-use std::fs;
 use std::path::Path;
 
-use super::binary::batches_of_archive;
-use super::{BATCH, PICTURE_BYTES, check_official, image_set, join};
+use super::{BATCH, PICTURE_BYTES, batches, image_set};
 use crate::data::error::DataError;
 use crate::data::images::ImageSet;
 use crate::data::lookup::LocatedFile;
@@ -18,30 +16,17 @@ pub(crate) const BATCH_FILES: [&str; 6] =
 /// Reads `cifar-10-python.tar.gz`: train and test.
 ///
 /// # Errors
-/// A damaged archive; a batch that is missing, no such pickle, or not the official one.
+/// A damaged archive; a batch that is missing, breaks the format or is not the official one.
 pub fn read_archive(path: &Path) -> Result<(ImageSet, ImageSet), DataError> {
-    let batches = batches_of_archive(path, &BATCH_FILES)?
-        .iter()
-        .zip(BATCH_FILES)
-        .map(|(bytes, name)| parse_batch(path, name, bytes))
-        .collect::<Result<Vec<_>, _>>()?;
-    check_official(path, &batches)?;
-    Ok(join(batches))
+    batches::read_archive(path, &BATCH_FILES, parse_batch)
 }
 
 /// Reads the six unpacked batch files: train and test.
 ///
 /// # Errors
-/// A file that cannot be read, is no such pickle, or not the official one.
+/// A file that cannot be read, breaks the format or is not the official one.
 pub fn read_files(files: &[LocatedFile]) -> Result<(ImageSet, ImageSet), DataError> {
-    let mut batches = Vec::with_capacity(files.len());
-    for file in files {
-        let bytes = fs::read(&file.path).map_err(DataError::io(&file.path, "read"))?;
-        batches.push(parse_batch(&file.path, "pickle", &bytes)?);
-    }
-    let folder = files.first().and_then(|f| f.path.parent()).unwrap_or(Path::new("."));
-    check_official(folder, &batches)?;
-    Ok(join(batches))
+    batches::read_files(files, parse_batch)
 }
 
 fn parse_batch(path: &Path, place: &str, bytes: &[u8]) -> Result<ImageSet, DataError> {
