@@ -8,6 +8,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/autocast_mode.h>
+#include <torch/headeronly/version.h>
 
 #include <algorithm>
 #include <dlfcn.h>
@@ -118,6 +119,8 @@ int shim_parallel_threads(int *distinct) {
     *distinct = static_cast<int>(std::unique(seen.begin(), seen.end()) - seen.begin());
   });
 }
+
+const char *shim_libtorch_version() { return TORCH_VERSION; }
 
 const char *shim_cpu_capability() {
   static const std::string name = at::get_cpu_capability();

@@ -55,8 +55,9 @@ void shim_keep_memory();
 
 // How many threads a parallel loop of this library ran on.
 int shim_parallel_threads(int *distinct);
-// Points into static storage.
+// These two point into static storage.
 const char *shim_cpu_capability();
+const char *shim_libtorch_version();
 
 // Loads libtorch_cuda, which the linker drops since nothing names its symbols.
 int shim_cuda_open();

@@ -1,1 +1,138 @@
 //! The command line all binaries share.
+//!
+//! A binary flattens [`Command`] into its own verbs and hands it to [`execute`]; [`exit`] turns what
+//! comes back into the exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::device::DeviceError;
+use crate::experiment::{Experiment, UnknownStudy};
+use crate::grid::GridError;
+use crate::interrupt::{self, Interrupted};
+use crate::preset::PresetError;
+use crate::training_run;
+
+mod args;
+mod compare;
+mod data;
+mod list;
+mod redraw;
+
+pub use args::{Command, CompareArgs, DataArgs, FiguresArgs, RunArgs, VerifyArgs};
+
+/// Carries out one of the shared verbs.
+///
+/// # Errors
+/// What the verb says; [`exit`] prints it.
+pub fn execute(experiment: &'static Experiment, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::List => list::list(experiment),
+        Command::Run(args) => {
+            start_logs(args.quiet, args.verbose);
+            interrupt::install()?;
+            args.session(experiment)?.run(&args.studies)
+        }
+        Command::Figures(args) => {
+            start_logs(false, 0);
+            redraw::figures(experiment, &args)
+        }
+        Command::Verify(args) => {
+            start_logs(false, 0);
+            redraw::verify(experiment, &args)
+        }
+        Command::Compare(args) => {
+            start_logs(false, 0);
+            compare::compare(&args)
+        }
+        Command::Data(args) => {
+            start_logs(false, 0);
+            interrupt::install()?;
+            data::data(experiment, &args)
+        }
+        Command::Worker => {
+            start_logs(false, 0);
+            interrupt::install()?;
+            training_run::work(experiment);
+            Ok(())
+        }
+    }
+}
+
+/// Runs a binary's body and turns its result into the exit code, printing the chain of an error once.
+pub fn exit(body: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    let Err(error) = body() else { return ExitCode::SUCCESS };
+    let stopped = error.downcast_ref::<Interrupted>().copied().or_else(|| {
+        match error.downcast_ref::<GridError>() {
+            Some(GridError::Interrupted(stopped)) => Some(*stopped),
+            _ => None,
+        }
+    });
+    if let Some(stopped) = stopped {
+        let command = resume_command();
+        eprintln!("interrupted; every run has written a checkpoint. Go on with: {command}");
+        return ExitCode::from(stopped.exit_code);
+    }
+    eprintln!("error: {error:#}");
+    let usage = error.is::<PresetError>()
+        || error.is::<UnknownStudy>()
+        || matches!(
+            error.downcast_ref::<DeviceError>(),
+            Some(
+                DeviceError::UnknownDevice(_)
+                    | DeviceError::UnknownPrecision(_)
+                    | DeviceError::NotANumber { .. }
+            )
+        );
+    ExitCode::from(if usage { 2 } else { 1 })
+}
+
+/// This command line, with `--resume` for `--overwrite` or none.
+pub(crate) fn resume_command() -> String {
+    let mut words: Vec<String> = std::env::args()
+        .filter(|word| word != "--overwrite" && word != "--resume")
+        .map(|word| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:+,".contains(c);
+            if word.chars().all(plain) {
+                word
+            } else {
+                format!("'{}'", word.replace('\'', r"'\''"))
+            }
+        })
+        .collect();
+    words.push("--resume".into());
+    words.join(" ")
+}
+
+/// Logs go to stderr; `LANDMARKS_LOG` overrides the level (`debug`, `common=trace`, …).
+fn start_logs(quiet: bool, verbose: u8) {
+    let level = match (quiet, verbose) {
+        (true, _) => "warn",
+        (false, 0) => "info",
+        (false, 1) => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_env("LANDMARKS_LOG").unwrap_or_else(|_| level.into());
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // A second start, in a test, changes nothing.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .without_time()
+        .try_init();
+}
+
+/// Results for programs go to stdout. A reader that went away is no failure.
+///
+/// # Errors
+/// When stdout cannot be written, e.g. on a full disk.
+pub fn print(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use self::catalog::{Catalog, Reader};
+use self::catalog::{Catalog, DataSet, Reader};
 use self::error::DataError;
 use self::images::Splits;
 use self::lookup::{Layout, Located, Lookup};
@@ -29,6 +29,8 @@ pub mod sampler;
 mod test_server;
 mod unpack;
 mod verify;
+
+pub(crate) use self::verify::sha256_file;
 
 /// Reads the pictures of a located set; the decoded form is kept in the cache.
 ///
@@ -72,4 +74,11 @@ pub fn load_images(located: &Located, lookup: &Lookup) -> Result<Splits, DataErr
         };
         Ok(Splits::new(&located.name, train, test))
     })
+}
+
+/// From where a set would be fetched first, with size and time; none if no registry and no official
+/// address has it.
+pub fn where_from(set: &DataSet) -> Option<String> {
+    let offer = obtain::offers(set).into_iter().next()?;
+    Some(format!("{}, {}", offer.from, fetch::how_long(offer.size_bytes)))
 }

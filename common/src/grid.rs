@@ -135,13 +135,13 @@ fn start<S: Serialize>(
     sender: mpsc::Sender<(usize, Option<Message>)>,
 ) -> Result<Running, GridError> {
     let binary = std::env::current_exe().map_err(GridError::Start)?;
-    let mut child = Command::new(binary)
-        .arg("worker")
-        .env("OMP_NUM_THREADS", threads.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(GridError::Start)?;
+    let mut command = Command::new(binary);
+    command.arg("worker").env("OMP_NUM_THREADS", threads.to_string());
+    if std::env::var_os("LANDMARKS_LOG").is_none() {
+        command.env("LANDMARKS_LOG", "warn"); // this process has said where the data comes from
+    }
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(GridError::Start)?;
     let mut rope = child.stdin.take().expect("stdin is piped");
     let spec = serde_json::to_string(spec).expect("a specification is plain data");
     writeln!(rope, "{spec}").map_err(GridError::Start)?;

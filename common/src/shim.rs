@@ -32,6 +32,7 @@ unsafe extern "C" {
     fn shim_keep_memory();
     fn shim_parallel_threads(distinct: *mut c_int) -> c_int;
     fn shim_cpu_capability() -> *const c_char;
+    fn shim_libtorch_version() -> *const c_char;
     fn shim_cuda_open() -> c_int;
     fn shim_cuda_name(cuda_index: c_int, name: *mut c_char, size: c_int) -> c_int;
     fn shim_cuda_peak_memory(cuda_index: c_int, allocated: *mut i64, reserved: *mut i64) -> c_int;
@@ -220,6 +221,12 @@ pub fn parallel_threads() -> Result<usize, ShimError> {
 pub fn cpu_capability() -> String {
     // SAFETY: a NUL-terminated string in static storage.
     unsafe { CStr::from_ptr(shim_cpu_capability()) }.to_string_lossy().into_owned()
+}
+
+/// The version of libtorch that the shim was built with, e.g. `2.13.0`.
+pub fn libtorch_version() -> String {
+    // SAFETY: a NUL-terminated string in static storage.
+    unsafe { CStr::from_ptr(shim_libtorch_version()) }.to_string_lossy().into_owned()
 }
 
 /// Loads libtorch's CUDA part. Call it before the first CUDA query: without it tch finds no GPU.

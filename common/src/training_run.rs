@@ -1,1 +1,450 @@
 //! One training: its folder, metrics, checkpoints and end.
+//!
+//! A study's training loop works on a [`TrainingRun`]: it asks where to go on
+//! ([`TrainingRun::resume_or_start`]), tells what it measured ([`TrainingRun::log`]), saves
+//! ([`TrainingRun::save`]) and reports how far it is ([`TrainingRun::tick`]). What is on disk is whole
+//! at any moment: rows and events after the last checkpoint are cut when the run goes on.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
+
+use ledger::metrics::{self, MetricsWriter};
+use ledger::run::{
+    Build, Existing, Host, Opened, RunFolder, RunKey, RunRecord, SCHEMA, Status, digest, hex,
+};
+use ledger::tensorboard::{self, EventWriter};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tch::{Device, nn::VarStore};
+
+use crate::checkpoint::{self, CheckpointError, Store, restore_variables};
+use crate::data::error::DataError;
+use crate::data::lookup::Lookup;
+use crate::data::sha256_file;
+use crate::device::{self, DeviceChoice, DeviceError, Precision};
+use crate::experiment::Experiment;
+use crate::grid::{self, Message};
+use crate::interrupt::Interrupted;
+use crate::optim::{OptimError, Optimizer};
+use crate::progress::Tick;
+use crate::shim;
+
+/// The file of rows in a run's folder.
+pub const METRICS: &str = "metrics.csv";
+/// How often a run tells where it is.
+const TICK_EVERY: Duration = Duration::from_millis(500);
+
+/// Everything a process needs to know to make one run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Spec {
+    /// Where the run belongs.
+    pub key: RunKey,
+    /// The study's configuration of this run, and the data's hash.
+    pub config: Value,
+    /// The results folder.
+    pub results: PathBuf,
+    /// Where data sets are looked for; also names the cache.
+    pub lookup: Lookup,
+    /// The device.
+    pub device: DeviceSpec,
+    /// The precision of matrix products and convolutions.
+    pub precision: Precision,
+    /// Threads inside an operation.
+    pub threads: usize,
+    /// What to do with what the folder holds.
+    pub existing: Existing,
+    /// What the error for a half-done run tells the user to type.
+    pub resume_command: String,
+}
+
+/// A device by name, as it travels to the process that uses it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSpec(pub String);
+
+impl From<Device> for DeviceSpec {
+    fn from(device: Device) -> Self {
+        Self(match device {
+            Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".into(),
+        })
+    }
+}
+
+impl DeviceSpec {
+    /// `cpu` or `cuda`; the index changes no number.
+    fn kind(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
+
+    fn resolve(&self) -> Result<Device, DeviceError> {
+        self.0.parse::<DeviceChoice>()?.resolve()
+    }
+}
+
+impl Spec {
+    /// The study's configuration as the type that its training takes.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn config<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(&self.config)
+    }
+
+    /// The record of a run that has not begun.
+    ///
+    /// # Errors
+    /// When the binary cannot read itself.
+    pub fn record(&self, built_from: (&str, bool)) -> Result<RunRecord, DataError> {
+        let mut config = self.config.clone();
+        config["conditions"] = json!({
+            "device": self.device.kind(), "precision": self.precision, "threads": self.threads,
+            "world_size": 1,
+        });
+        let gpu = match self.device.resolve() {
+            Ok(Device::Cuda(index)) => shim::cuda_name(index).ok(),
+            _ => None,
+        };
+        let info = device::DeviceInfo::new(Device::Cpu);
+        Ok(RunRecord {
+            schema: SCHEMA,
+            key: self.key.clone(),
+            status: Status::Running,
+            digest: digest(&config),
+            config,
+            build: Build {
+                commit: built_from.0.to_owned(),
+                dirty: built_from.1,
+                binary_sha256: binary_sha256()?.to_owned(),
+                versions: versions(),
+            },
+            host: Host {
+                system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+                cpu: info.name,
+                cpu_capability: info.cpu_capability,
+                cores: device::cores(),
+                gpu,
+            },
+            started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            elapsed_s: 0.0,
+            peak_memory_bytes: 0,
+            resumed: 0,
+            inexact: false,
+            metrics: BTreeMap::new(),
+        })
+    }
+
+    /// Where this run's checkpoints lie: below the cache, apart for each results folder, since two
+    /// clones of the project share a cache.
+    pub fn checkpoints(&self) -> PathBuf {
+        let results = std::path::absolute(&self.results).unwrap_or_else(|_| self.results.clone());
+        let place = hex(&Sha256::digest(results.as_os_str().as_encoded_bytes())[..4]);
+        self.lookup.cache.join("checkpoints").join(place).join(self.key.relative())
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> PathBuf {
+        self.results.join(self.key.relative())
+    }
+}
+
+fn versions() -> BTreeMap<String, String> {
+    let own = (env!("CARGO_PKG_NAME").to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    BTreeMap::from([own, ("libtorch".to_owned(), shim::libtorch_version())])
+}
+
+/// sha256 of the running executable; read once.
+fn binary_sha256() -> Result<&'static str, DataError> {
+    static SUM: OnceLock<String> = OnceLock::new();
+    if let Some(sum) = SUM.get() {
+        return Ok(sum);
+    }
+    // Linux keeps this link even when the file has been replaced since.
+    let running = PathBuf::from("/proc/self/exe");
+    let path = running.exists().then_some(running).or_else(|| std::env::current_exe().ok());
+    let sum = sha256_file(&path.unwrap_or_default())?;
+    Ok(SUM.get_or_init(|| sum))
+}
+
+/// A run that cannot go on where it stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// The checkpoint is damaged, unreadable, or of another model.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The optimiser's state is of another model.
+    #[error("{}: {source}", path.display())]
+    Optimizer {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// What does not fit.
+        source: OptimError,
+    },
+    /// Rows were written, but no checkpoint is there any more.
+    #[error(
+        "{}: the run had got to step {step}, but it has no checkpoint in {}; restore that folder, \
+         or start the run over with --overwrite", run.display(), checkpoints.display()
+    )]
+    NoCheckpoint {
+        /// The run's folder.
+        run: PathBuf,
+        /// Where checkpoints should be.
+        checkpoints: PathBuf,
+        /// The last step in its metrics.
+        step: u64,
+    },
+    /// The rows or events cannot be cut back.
+    #[error(transparent)]
+    Metrics(#[from] metrics::Error),
+    /// The event file cannot be cut back.
+    #[error(transparent)]
+    Events(#[from] tensorboard::Error),
+}
+
+/// What a checkpoint says besides tensors.
+#[derive(Serialize, Deserialize)]
+struct Saved<S> {
+    step: u64,
+    elapsed_s: f64,
+    at: S,
+}
+
+/// One training in progress.
+#[derive(Debug)]
+pub struct TrainingRun {
+    folder: RunFolder,
+    resume: bool,
+    store: Store,
+    device: Device,
+    precision: Precision,
+    writers: Option<(MetricsWriter, EventWriter)>,
+    /// Seconds before this sitting, up to the checkpoint it began with.
+    elapsed_before: f64,
+    sitting: Instant,
+    last_tick: Option<(Instant, u64)>,
+    show: fn(&Tick),
+}
+
+/// What opening a run found.
+#[derive(Debug)]
+pub enum Start {
+    /// A run to make or to go on with.
+    Ready(Box<TrainingRun>),
+    /// It is finished; its record.
+    Complete(Box<RunRecord>),
+}
+
+impl TrainingRun {
+    /// Opens and locks the run's folder.
+    ///
+    /// # Errors
+    /// As [`RunFolder::open`]; a device that is not there.
+    pub fn open(spec: &Spec, built_from: (&str, bool), show: fn(&Tick)) -> anyhow::Result<Start> {
+        let device = spec.device.resolve()?;
+        let record = spec.record(built_from)?;
+        match RunFolder::open(&spec.results, record, spec.existing, &spec.resume_command)? {
+            Opened::Complete(record) => Ok(Start::Complete(record)),
+            Opened::Ready { folder, resume } => {
+                let store = Store::new(spec.checkpoints());
+                if !resume {
+                    store.clear()?;
+                }
+                Ok(Start::Ready(Box::new(Self {
+                    folder: *folder,
+                    resume,
+                    store,
+                    device,
+                    precision: spec.precision,
+                    writers: None,
+                    elapsed_before: 0.0,
+                    sitting: Instant::now(),
+                    last_tick: None,
+                    show,
+                })))
+            }
+        }
+    }
+
+    /// The device to train on.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Autocast for the forward pass and the loss, for as long as the guard lives.
+    pub fn autocast(&self) -> shim::Autocast {
+        self.precision.autocast(self.device)
+    }
+
+    /// The run's folder, for raw outputs.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where the loop stands: the step and state of the last checkpoint, with `vs` and `opt` restored
+    /// from it, or step 0 and the default state. `columns` are those of `metrics.csv`; rows after the
+    /// step are cut.
+    ///
+    /// # Errors
+    /// A checkpoint of another model, damaged or gone; a file that cannot be read or written.
+    pub fn resume_or_start<S: DeserializeOwned + Default>(
+        &mut self,
+        vs: &VarStore,
+        opt: &mut impl Optimizer,
+        columns: &[&str],
+    ) -> Result<(u64, S), ResumeError> {
+        let metrics = self.path().join(METRICS);
+        let events = self.path().join(tensorboard::FILE_NAME);
+        let saved = if self.resume { self.store.load::<Saved<S>>()? } else { None };
+        let Some(loaded) = saved else {
+            let rows = metrics::read(&metrics).ok().and_then(|m| m.rows.last().map(|row| row.step));
+            if let (true, Some(step)) = (self.resume, rows) {
+                let (run, checkpoints) = (self.path().into(), self.store.folder().into());
+                return Err(ResumeError::NoCheckpoint { run, checkpoints, step });
+            }
+            self.writers = Some((
+                MetricsWriter::create(metrics, columns)?,
+                EventWriter::create(events, unix_time())?,
+            ));
+            return Ok((0, S::default()));
+        };
+        let Saved { step, elapsed_s, at } = loaded.state;
+        let what = self.store.folder().join(format!("step-{step}"));
+        restore_variables(vs, &loaded.model, &what.display().to_string())?;
+        opt.load_state(&loaded.optim)
+            .map_err(|source| ResumeError::Optimizer { path: what, source })?;
+        self.writers = Some((
+            MetricsWriter::resume(metrics, columns, step)?,
+            EventWriter::resume(events, unix_time(), step)?,
+        ));
+        self.elapsed_before = elapsed_s;
+        tracing::info!("{}: going on from step {step}", self.path().display());
+        Ok((step, at))
+    }
+
+    /// Seconds since the run began, over all sittings.
+    pub fn elapsed_s(&self) -> f64 {
+        self.elapsed_before + self.sitting.elapsed().as_secs_f64()
+    }
+
+    /// Writes one row to `metrics.csv` and the TensorBoard events.
+    ///
+    /// # Errors
+    /// An unknown column, a step that goes back, a file that cannot be written.
+    ///
+    /// # Panics
+    /// If called before [`TrainingRun::resume_or_start`].
+    pub fn log(&mut self, step: u64, values: &[(&str, f64)]) -> anyhow::Result<()> {
+        let elapsed_s = self.elapsed_s();
+        let (metrics, events) = self.writers.as_mut().expect("resume_or_start opens the writers");
+        metrics.row(step, elapsed_s, values)?;
+        let now = unix_time();
+        for (tag, value) in values {
+            events.scalar(step, now, tag, *value)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint; the rows before it are on the disk then.
+    ///
+    /// # Errors
+    /// A file that cannot be written; earlier checkpoints are then untouched.
+    ///
+    /// # Panics
+    /// If called before [`TrainingRun::resume_or_start`].
+    pub fn save<S: Serialize>(
+        &mut self,
+        step: u64,
+        vs: &VarStore,
+        opt: &impl Optimizer,
+        at: &S,
+    ) -> anyhow::Result<()> {
+        let (metrics, _) = self.writers.as_ref().expect("resume_or_start opens the writers");
+        metrics.sync()?;
+        let saved = Saved { step, elapsed_s: self.elapsed_s(), at };
+        self.store.save(step, &checkpoint::variables(vs), &opt.state(), &saved, false)?;
+        Ok(())
+    }
+
+    /// Tells whoever watches where the run is, at most twice a second: `seen` examples a step.
+    pub fn tick(&mut self, step: u64, steps: u64, per_step: f64, unit: &str, loss: f64) {
+        let now = Instant::now();
+        let Some((then, before)) = self.last_tick else {
+            self.last_tick = Some((now, step));
+            return;
+        };
+        let passed = now.duration_since(then);
+        if passed < TICK_EVERY {
+            return;
+        }
+        self.last_tick = Some((now, step));
+        let rate = (step - before) as f64 * per_step / passed.as_secs_f64();
+        (self.show)(&Tick { step, steps, rate, unit: unit.to_owned(), loss });
+    }
+
+    /// Writes the end of the run into its record: its final numbers, or how it stopped.
+    fn close(
+        mut self,
+        result: &anyhow::Result<BTreeMap<String, f64>>,
+    ) -> anyhow::Result<RunRecord> {
+        let record = &mut self.folder.record;
+        record.elapsed_s = self.elapsed_before + self.sitting.elapsed().as_secs_f64();
+        let peak = device::peak_memory(self.device);
+        let peak = peak.gpu.or(peak.host).unwrap_or_default();
+        record.peak_memory_bytes = record.peak_memory_bytes.max(peak);
+        record.status = match result {
+            Ok(metrics) => {
+                record.metrics.clone_from(metrics);
+                Status::Complete
+            }
+            Err(error) if error.is::<Interrupted>() => Status::Interrupted,
+            Err(_) => Status::Failed,
+        };
+        if let Some((metrics, _)) = &self.writers {
+            metrics.sync()?;
+        }
+        self.folder.save()?;
+        Ok(self.folder.record)
+    }
+}
+
+/// Makes the run of `spec` in this process; returns its record.
+///
+/// # Errors
+/// What opening or training said; the run's record says how it stopped.
+pub fn make(experiment: &Experiment, spec: &Spec, show: fn(&Tick)) -> anyhow::Result<RunRecord> {
+    let study = experiment.study(&spec.key.study)?;
+    device::configure_threads(spec.threads);
+    shim::keep_memory();
+    match TrainingRun::open(spec, experiment.built_from, show)? {
+        Start::Complete(record) => Ok(*record),
+        Start::Ready(mut run) => {
+            let result = (study.train)(spec, &mut run);
+            let record = run.close(&result)?;
+            result.map(|_| record)
+        }
+    }
+}
+
+/// The `worker` verb: makes the run that the parent asks for and tells how it goes.
+pub fn work(experiment: &Experiment) {
+    let made = grid::receive::<Spec>()
+        .map_err(anyhow::Error::from)
+        .and_then(|spec| make(experiment, &spec, |tick| grid::tell(&Message::Tick(tick.clone()))));
+    match made {
+        Ok(record) => {
+            let numbers: Vec<_> =
+                record.metrics.iter().map(|(name, x)| format!("{name} {x:.4}")).collect();
+            let elapsed = crate::progress::human_seconds(record.elapsed_s);
+            grid::tell(&Message::Done(format!("done in {elapsed}: {}", numbers.join(", "))));
+        }
+        Err(error) if error.is::<Interrupted>() => {}
+        Err(error) => grid::tell(&Message::Failed(format!("{error:#}"))),
+    }
+}
+
+fn unix_time() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

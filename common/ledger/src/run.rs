@@ -53,6 +53,20 @@ pub enum RunError {
         /// `key (stored → asked)` for each difference.
         keys: String,
     },
+    /// The run began under other conditions than it would go on with.
+    #[error(
+        "{path}: the run would not go on exactly, since {keys} changed; resume it as it began, or \
+         pass --allow-inexact, which its record will say"
+    )]
+    OtherConditions {
+        /// The run folder.
+        path: PathBuf,
+        /// `condition (stored → now)` for each difference.
+        keys: String,
+    },
+    /// There is no half-done run to go on with.
+    #[error("{0}: --resume finds no half-done run here; start it without --resume")]
+    NothingToResume(PathBuf),
     /// The folder holds a run that was not finished.
     #[error("{path}: this run stopped before its end; go on with it: {command}")]
     Incomplete {
@@ -286,12 +300,16 @@ pub fn differences(a: &Value, b: &Value) -> Vec<String> {
 }
 
 /// What to do with what a run folder already holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Existing {
     /// Skip a finished run, refuse a half-done one.
     Keep,
     /// Skip a finished run, go on with a half-done one.
-    Resume,
+    Resume {
+        /// Whether it may go on with another binary, processor, precision or number of threads.
+        allow_inexact: bool,
+    },
     /// Start anew whatever is there.
     Overwrite,
 }
@@ -308,6 +326,74 @@ pub enum Opened {
     },
     /// The run is finished; its record.
     Complete(Box<RunRecord>),
+}
+
+/// What a run folder holds, as seen by somebody who would run `record` there.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing, or what may be overwritten.
+    Nothing,
+    /// A run that stopped before its end and may go on; its record as it will be.
+    HalfDone(Box<RunRecord>),
+    /// The finished run; its record.
+    Complete(Box<RunRecord>),
+}
+
+/// Looks whether `record` would start, go on or be skipped below `results`, without touching
+/// anything.
+///
+/// # Errors
+/// As [`RunFolder::open`], except that no lock is tried.
+pub fn look(
+    results: &Path,
+    record: &RunRecord,
+    existing: Existing,
+    resume_command: &str,
+) -> Result<Found, RunError> {
+    let path = results.join(record.key.relative());
+    if existing == Existing::Overwrite {
+        return Ok(Found::Nothing);
+    }
+    let Some(mut stored) = RunRecord::read(&path)? else { return Ok(Found::Nothing) };
+    let differ = differences(&stored.config, &record.config);
+    if stored.digest != record.digest
+        && (stored.status == Status::Complete || !differ.iter().all(|key| is_condition(key)))
+    {
+        return Err(RunError::OtherDigest { path, keys: differ.join(", ") });
+    }
+    if stored.status == Status::Complete {
+        return Ok(Found::Complete(Box::new(stored)));
+    }
+    let Existing::Resume { allow_inexact } = existing else {
+        return Err(RunError::Incomplete { path, command: resume_command.to_owned() });
+    };
+    let mut keys = differ;
+    for (name, then, now) in [
+        ("cpu_capability", &stored.host.cpu_capability, &record.host.cpu_capability),
+        ("binary", &stored.build.binary_sha256, &record.build.binary_sha256),
+    ] {
+        if then != now {
+            keys.push(format!("{name} ({then:.8} → {now:.8})"));
+        }
+    }
+    if !keys.is_empty() {
+        if !allow_inexact {
+            return Err(RunError::OtherConditions { path, keys: keys.join(", ") });
+        }
+        stored.inexact = true;
+        stored.config = record.config.clone();
+        stored.digest.clone_from(&record.digest);
+        stored.build = record.build.clone();
+        stored.host = record.host.clone();
+    }
+    stored.status = Status::Running;
+    stored.resumed += 1;
+    Ok(Found::HalfDone(Box::new(stored)))
+}
+
+/// Whether a difference is one of the conditions a run was computed under, and not of what it computes.
+fn is_condition(difference: &str) -> bool {
+    difference.starts_with("conditions.")
 }
 
 /// A run folder held by this process.
@@ -337,30 +423,17 @@ impl RunFolder {
         let path = results.join(record.key.relative());
         fs::create_dir_all(&path).map_err(io_error(&path))?;
         let lock = lock(&path)?;
-        let stored = match RunRecord::read(&path) {
-            Err(RunError::Record { .. }) if existing == Existing::Overwrite => None,
-            other => other?,
+        let (record, resume) = match look(results, &record, existing, resume_command)? {
+            Found::Complete(stored) => return Ok(Opened::Complete(stored)),
+            Found::HalfDone(stored) => (*stored, true),
+            Found::Nothing => {
+                clear(&path)?;
+                (record, false)
+            }
         };
-        let Some(stored) = stored.filter(|_| existing != Existing::Overwrite) else {
-            clear(&path)?;
-            let folder = Self { path, record, _lock: lock };
-            folder.save()?;
-            return Ok(Opened::Ready { folder: Box::new(folder), resume: false });
-        };
-        if stored.digest != record.digest {
-            let keys = differences(&stored.config, &record.config).join(", ");
-            return Err(RunError::OtherDigest { path, keys });
-        }
-        if stored.status == Status::Complete {
-            return Ok(Opened::Complete(Box::new(stored)));
-        }
-        if existing == Existing::Keep {
-            return Err(RunError::Incomplete { path, command: resume_command.to_owned() });
-        }
-        Ok(Opened::Ready {
-            folder: Box::new(Self { path, record: stored, _lock: lock }),
-            resume: true,
-        })
+        let folder = Self { path, record, _lock: lock };
+        folder.save()?;
+        Ok(Opened::Ready { folder: Box::new(folder), resume })
     }
 
     /// The folder.
@@ -431,6 +504,8 @@ pub fn finished_runs(study_folder: &Path) -> Result<Vec<(PathBuf, RunRecord)>, R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const RESUME: Existing = Existing::Resume { allow_inexact: false };
 
     fn record(config: Value) -> RunRecord {
         RunRecord {
@@ -515,14 +590,14 @@ mod tests {
         drop(open(root.path(), 0.1, Existing::Keep).unwrap());
         let error = open(root.path(), 0.1, Existing::Keep).unwrap_err().to_string();
         assert!(error.contains("alexnet run --resume"), "{error}");
-        assert!(ready(open(root.path(), 0.1, Existing::Resume).unwrap()).1);
+        assert!(ready(open(root.path(), 0.1, RESUME).unwrap()).1);
     }
 
     #[test]
     fn another_configuration_is_refused_naming_the_keys_unless_overwritten() {
         let root = tempfile::tempdir().unwrap();
         drop(open(root.path(), 0.1, Existing::Keep).unwrap());
-        for existing in [Existing::Keep, Existing::Resume] {
+        for existing in [Existing::Keep, RESUME] {
             let error = open(root.path(), 0.2, existing).unwrap_err().to_string();
             assert!(error.contains("lr (0.1 → 0.2)"), "{error}");
         }
@@ -532,13 +607,36 @@ mod tests {
     }
 
     #[test]
+    fn other_conditions_are_refused_on_resume_unless_allowed_and_then_recorded() {
+        let root = tempfile::tempdir().unwrap();
+        let record = |threads: u32, binary: &str| {
+            let config = serde_json::json!({"lr": 0.1, "conditions": {"threads": threads}});
+            let mut record = record(config);
+            record.build.binary_sha256 = binary.into();
+            record
+        };
+        let open = |record, existing| RunFolder::open(root.path(), record, existing, "resume");
+        drop(open(record(1, "aa"), Existing::Keep).unwrap());
+        for (threads, binary, named) in
+            [(2, "aa", "threads (1 → 2)"), (1, "bb", "binary (aa → bb)")]
+        {
+            let error = open(record(threads, binary), RESUME).unwrap_err().to_string();
+            assert!(error.contains(named) && error.contains("--allow-inexact"), "{error}");
+        }
+        let allowed = Existing::Resume { allow_inexact: true };
+        let (folder, resume) = ready(open(record(2, "bb"), allowed).unwrap());
+        assert!(resume && folder.record.inexact && folder.record.resumed == 1);
+        assert_eq!(folder.record.config["conditions"]["threads"], 2);
+    }
+
+    #[test]
     fn a_finished_run_is_not_opened_again() {
         let root = tempfile::tempdir().unwrap();
         let (mut folder, _) = ready(open(root.path(), 0.1, Existing::Keep).unwrap());
         folder.record.status = Status::Complete;
         folder.save().unwrap();
         drop(folder);
-        let opened = open(root.path(), 0.1, Existing::Resume).unwrap();
+        let opened = open(root.path(), 0.1, RESUME).unwrap();
         assert!(matches!(opened, Opened::Complete(_)));
         assert_eq!(finished_runs(root.path()).unwrap().len(), 1);
     }
@@ -547,10 +645,10 @@ mod tests {
     fn a_second_holder_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let held = open(root.path(), 0.1, Existing::Keep).unwrap();
-        let error = open(root.path(), 0.1, Existing::Resume).unwrap_err();
+        let error = open(root.path(), 0.1, RESUME).unwrap_err();
         assert!(matches!(error, RunError::Locked(_)), "{error}");
         drop(held);
-        assert!(open(root.path(), 0.1, Existing::Resume).is_ok());
+        assert!(open(root.path(), 0.1, RESUME).is_ok());
     }
 
     #[test]
@@ -560,7 +658,7 @@ mod tests {
         let path = folder.path().join(RECORD);
         drop(folder);
         fs::write(&path, "{\"schema\": 1").unwrap();
-        let error = open(root.path(), 0.1, Existing::Resume).unwrap_err().to_string();
+        let error = open(root.path(), 0.1, RESUME).unwrap_err().to_string();
         assert!(error.contains("run.json"), "{error}");
         assert!(open(root.path(), 0.1, Existing::Overwrite).is_ok());
     }

@@ -303,8 +303,8 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::data::images::hex;
     use crate::data::test_server::{Answer, serve};
+    use ledger::run::hex;
 
     fn entry(file: &[u8], urls: Vec<String>) -> FileEntry {
         FileEntry {

@@ -1,7 +1,6 @@
 //! Labelled pictures in memory, as bytes.
 
-use std::fmt::Write as _;
-
+use ledger::run::hex;
 use sha2::{Digest, Sha256};
 
 use super::error::DataError;
@@ -71,14 +70,6 @@ impl Splits {
         test.update(&mut hash);
         Self { train, test, data_name: data_name.to_owned(), sha256: hex(&hash.finalize()) }
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut s, b| {
-        write!(s, "{b:02x}").expect("writing to a string");
-        s
-    })
 }
 
 /// Fills the chunks of `out`, `size` bytes each, by `make(i, chunk)` on all cores; the error of the

@@ -7,15 +7,17 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::{Catalog, DataSet, FileEntry};
 use super::error::DataError;
-use super::fetch::{DeadHosts, how_long};
+use super::fetch::DeadHosts;
 use super::obtain::{obtain, offers};
 use super::own;
 use super::verify::verify;
 
 /// The places to look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lookup {
     /// The user's own folder.
     pub data_dir: Option<PathBuf>,
@@ -226,9 +228,7 @@ impl Catalog {
                 Found::Missing(why) => missing.push(why),
             }
         }
-        let offer = offers(set).into_iter().next();
-        let fetch = offer.map(|o| format!("{}, {}", o.from, how_long(o.size_bytes)));
-        Ok(Status::Missing { why: missing.join("; "), fetch })
+        Ok(Status::Missing { why: missing.join("; "), fetch: super::where_from(set) })
     }
 
     /// Says which set is used; loudly, and why, if it is not the first choice.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::catalog::FileEntry;
 use super::error::DataError;
-use super::images::hex;
+use ledger::run::hex;
 
 /// sha256 of a file, in hex.
 pub(crate) fn sha256_file(path: &Path) -> Result<String, DataError> {

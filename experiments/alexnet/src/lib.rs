@@ -1,2 +1,38 @@
 //! AlexNet (Krizhevsky, Sutskever & Hinton 2012): models, training, studies, figures.
 #![warn(missing_docs)]
+
+use common::experiment::{Experiment, Study};
+use common::preset::Source;
+
+pub mod data;
+pub mod eval;
+pub mod figures;
+pub mod model;
+pub mod studies;
+pub mod train;
+
+use studies::relu_vs_tanh;
+
+/// The experiment as the shared command line knows it.
+pub static ALEXNET: Experiment = Experiment {
+    name: "alexnet",
+    about: "AlexNet: Krizhevsky, Sutskever & Hinton, ImageNet Classification with Deep Convolutional \
+            Neural Networks, NIPS 2012",
+    claims: include_str!("../claims.csv"),
+    presets: &[
+        Source { name: "smoke", text: include_str!("../presets/smoke.toml") },
+        Source { name: "laptop", text: include_str!("../presets/laptop.toml") },
+        Source { name: "overnight", text: include_str!("../presets/overnight.toml") },
+        Source { name: "paper", text: include_str!("../presets/paper.toml") },
+    ],
+    studies: &[Study {
+        name: "relu-vs-tanh",
+        about: "Figure 1: epochs to 25 % training error on CIFAR-10 with ReLU, tanh and sigmoid units",
+        datasets: &relu_vs_tanh::DATASETS,
+        run: relu_vs_tanh::run,
+        train: relu_vs_tanh::train,
+        measure: relu_vs_tanh::measure,
+        figures: relu_vs_tanh::figures,
+    }],
+    built_from: common::built_from!(),
+};

@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 use super::{N_TRAIN, PICTURE_BYTES, image_set};
 use crate::data::error::DataError;
 use crate::data::image_folder::for_each_file;
-use crate::data::images::{ImageSet, hex};
+use crate::data::images::ImageSet;
 use crate::data::lookup::LocatedFile;
+use ledger::run::hex;
 
 /// Reads one batch from its bytes; file and place in it are for the error.
 pub(super) type ParseBatch = fn(&Path, &str, &[u8]) -> Result<ImageSet, DataError>;

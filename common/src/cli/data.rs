@@ -1,0 +1,65 @@
+//! `data`: fetch and verify data sets, or say what is there.
+
+use anyhow::bail;
+
+use super::DataArgs;
+use crate::data::catalog::{Catalog, DataSet};
+use crate::data::lookup::Status;
+use crate::data::where_from;
+use crate::experiment::Experiment;
+
+pub(super) fn data(experiment: &Experiment, args: &DataArgs) -> anyhow::Result<()> {
+    let lookup = args.places.lookup()?;
+    let catalog = Catalog::builtin();
+    if !args.check {
+        // Of a study's alternatives the first that can be had; of sets that were named, each.
+        let wanted: Vec<Vec<&str>> = if args.sets.is_empty() {
+            experiment.studies.iter().map(|study| study.datasets.to_vec()).collect()
+        } else {
+            args.sets.iter().map(|name| vec![name.as_str()]).collect()
+        };
+        for names in wanted {
+            let located = catalog.first_available(&names, &lookup)?;
+            super::print(&format!("{}: whole, from {}\n", located.name, located.source))?;
+        }
+        return Ok(());
+    }
+    let names: Vec<&str> = if args.sets.is_empty() {
+        let mut names: Vec<_> =
+            experiment.studies.iter().flat_map(|study| study.datasets.iter().copied()).collect();
+        names.dedup();
+        names
+    } else {
+        args.sets.iter().map(String::as_str).collect()
+    };
+    let (mut here, mut damaged) = (0, 0);
+    for name in &names {
+        let line = match catalog.check(name, &lookup) {
+            Ok(Status::Here(located)) => {
+                here += 1;
+                format!("{name}: whole, in {}", located.source)
+            }
+            Ok(Status::Missing { why, fetch }) => {
+                let fetch = fetch.map_or_else(
+                    || "no registry and no official address has it".to_owned(),
+                    |from| format!("would be fetched from {from}"),
+                );
+                format!("{name}: missing ({why}); {fetch}")
+            }
+            Err(error) => {
+                damaged += 1;
+                format!("{name}: {error}")
+            }
+        };
+        super::print(&(line + "\n"))?;
+    }
+    if damaged > 0 || (here < names.len() && !args.sets.is_empty()) || here == 0 {
+        bail!("{here} of {} data sets are here and whole", names.len());
+    }
+    Ok(())
+}
+
+/// From where a set would be fetched, in words.
+pub(super) fn source_of(set: &DataSet) -> String {
+    where_from(set).unwrap_or_else(|| "your own copy or a mirror folder only".to_owned())
+}

@@ -1,0 +1,96 @@
+//! What an experiment is made of: its presets, its published claims and its studies. The shared
+//! command line works on these; the training itself is each experiment's own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ledger::claims::Measured;
+use ledger::plot::Figure;
+use ledger::run::RunRecord;
+
+use crate::preset::{Source, nearest};
+use crate::session::Session;
+use crate::training_run::{Spec, TrainingRun};
+
+/// One milestone and one binary.
+#[derive(Debug)]
+pub struct Experiment {
+    /// The binary's name, e.g. `alexnet`.
+    pub name: &'static str,
+    /// The publication, for the command line's help.
+    pub about: &'static str,
+    /// The text of `claims.csv`.
+    pub claims: &'static str,
+    /// The presets that the binary carries.
+    pub presets: &'static [Source],
+    /// The studies, in the publication's order.
+    pub studies: &'static [Study],
+    /// The commit that the binary was built from, and whether the tree had changes; see
+    /// [`built_from!`](crate::built_from).
+    pub built_from: (&'static str, bool),
+}
+
+/// A named piece of an experiment that measures some claims.
+#[derive(Debug)]
+pub struct Study {
+    /// Its name on the command line, in paths and in `claims.csv`.
+    pub name: &'static str,
+    /// One line.
+    pub about: &'static str,
+    /// Data sets it can run on, best first.
+    pub datasets: &'static [&'static str],
+    /// Makes every run of the study that is not finished yet, by [`Session::grid`].
+    pub run: fn(&Session) -> anyhow::Result<()>,
+    /// One training, in a process of its own; returns the numbers it ended with.
+    pub train: fn(&Spec, &mut TrainingRun) -> anyhow::Result<BTreeMap<String, f64>>,
+    /// What the finished runs say about the claims. A pure function of the files in their folders.
+    pub measure: fn(&Finished) -> anyhow::Result<Vec<Measured>>,
+    /// The figures by file name without ending. A pure function of the same files.
+    pub figures: fn(&Finished) -> anyhow::Result<Vec<(String, Figure)>>,
+}
+
+/// The finished runs of one study at one preset.
+#[derive(Debug)]
+pub struct Finished {
+    /// The preset, with `+<8 hex>` behind it when it was changed.
+    pub preset: String,
+    /// The study's folder.
+    pub folder: PathBuf,
+    /// Each run's folder and record, sorted by data set, variant and seed.
+    pub runs: Vec<(PathBuf, RunRecord)>,
+}
+
+/// An unknown study.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: no such study; there are {known}{}", nearest.as_ref().map_or_else(String::new, |n| format!("; did you mean `{n}`?")))]
+pub struct UnknownStudy {
+    name: String,
+    known: String,
+    nearest: Option<String>,
+}
+
+impl Experiment {
+    /// The study called `name`.
+    ///
+    /// # Errors
+    /// When there is none; names the nearest.
+    pub fn study(&self, name: &str) -> Result<&'static Study, UnknownStudy> {
+        self.studies.iter().find(|study| study.name == name).ok_or_else(|| {
+            let known: Vec<_> = self.studies.iter().map(|study| study.name).collect();
+            UnknownStudy {
+                name: name.to_owned(),
+                nearest: nearest(name, known.iter().copied()),
+                known: known.join(", "),
+            }
+        })
+    }
+}
+
+/// The commit and dirty flag that the experiment's build script found (it is `build_info.rs` of this
+/// crate).
+#[macro_export]
+macro_rules! built_from {
+    () => {
+        (env!("LANDMARKS_COMMIT"), matches!(env!("LANDMARKS_DIRTY").as_bytes(), b"true"))
+    };
+}

@@ -1,0 +1,173 @@
+//! Section 3.1's training: plain SGD with momentum until the training error reaches the target.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use common::data::images::ImageSet;
+use common::interrupt;
+use common::nn::probe::{Probe, check_gradients, non_finite_loss};
+use common::nn::to_channels_last;
+use common::optim::{Optimizer as _, ParamGroup, Sgd, SgdConfig, SgdForm, clip, named_params};
+use common::rng;
+use common::training_run::TrainingRun;
+use ledger::run::RunKey;
+use serde::{Deserialize, Serialize};
+use tch::nn::VarStore;
+use tch::{Kind, Tensor};
+
+use crate::data::{Inputs, TrainingSet};
+use crate::model::{Activation, Figure1Net, Init};
+
+/// Everything that decides the numbers of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// What the units do.
+    pub activation: Activation,
+    /// What the net sees.
+    pub inputs: Inputs,
+    /// How the weights begin.
+    pub init: Init,
+    /// Learning rate of the weights, constant.
+    pub lr: f64,
+    /// The biases' learning rate is this many times that of the weights.
+    pub bias_lr_scale: f64,
+    /// Pictures in a batch.
+    pub batch: usize,
+    /// How much of the last update is kept.
+    pub momentum: f64,
+    /// Training pictures; fewer than the set has are a fixed random subset.
+    pub pictures: usize,
+    /// Passes over the pictures at the most.
+    pub epochs: f64,
+    /// Training error, a fraction, at which the run ends.
+    pub target: f64,
+    /// Pictures between two rows of `metrics.csv`; each row's error is over these.
+    pub row_every: usize,
+    /// Pictures between two checkpoints.
+    pub save_every: usize,
+    /// sha256 over the data set's labels and pixels.
+    pub data_sha256: String,
+}
+
+/// The columns of `metrics.csv` after step and time.
+pub const COLUMNS: [&str; 4] = ["epoch", "train/loss", "train/error", "loader/wait"];
+
+/// Sums over the batches since the last row.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Window {
+    pictures: usize,
+    loss: f64,
+    wrong: i64,
+}
+
+/// Trains until the error of a window is at the target or the epochs are over, from wherever `run`
+/// stopped; returns the numbers it ended with.
+///
+/// # Errors
+/// A loss or gradient that is not finite, an interrupt, a file that cannot be written.
+pub fn train(
+    key: &RunKey,
+    cfg: &Config,
+    pictures: &ImageSet,
+    run: &mut TrainingRun,
+) -> anyhow::Result<BTreeMap<String, f64>> {
+    let set = Arc::new(TrainingSet::new(pictures, cfg.pictures, cfg.inputs));
+    let steps_per_epoch = set.sampler(key.seed, cfg.batch).steps_per_epoch();
+    let steps = (cfg.epochs * steps_per_epoch as f64).round() as u64;
+    let [row_every, save_every] =
+        [cfg.row_every, cfg.save_every].map(|n| (n / cfg.batch).max(1) as u64);
+
+    let mut vs = VarStore::new(run.device());
+    let model = build(&mut vs, cfg, key.seed, &set);
+    let params = named_params(&vs);
+    let mut opt = optimizer(&params, cfg);
+    let (mut step, mut window) = run.resume_or_start::<Window>(&vs, &mut opt, &COLUMNS)?;
+    let mut loader = set.loader(key.seed, cfg.batch, step..steps);
+    let (mut waited, mut since) = (0.0, run.elapsed_s());
+    let mut last = BTreeMap::new();
+
+    while step < steps {
+        // 1. One update.
+        let batch = loader.next().context("the loader has a batch for every step")??;
+        let (xs, ys) = batch.tensors(run.device());
+        let logits = {
+            let _autocast = run.autocast();
+            model.forward(&xs, &Probe::off())
+        };
+        let logits = logits.to_kind(Kind::Float); // [N, classes]
+        let loss = logits.cross_entropy_for_logits(&ys);
+        let loss_value = loss.double_value(&[]);
+        if !loss_value.is_finite() {
+            let forward = |probe: &Probe| {
+                let _autocast = run.autocast();
+                model.forward(&xs, probe)
+            };
+            return Err(non_finite_loss(loss_value, step, &params, forward).into());
+        }
+        opt.zero_grad();
+        loss.backward();
+        check_gradients(clip::grad_norm(&params), step, &params)?;
+        opt.step(cfg.lr);
+        step += 1;
+
+        // 2. Everything that only looks. The error is that of the batches as they were trained on, as the
+        // authors' program logs it.
+        window.pictures += batch.len();
+        window.loss += loss_value * batch.len() as f64;
+        window.wrong += wrong(&logits, &ys);
+        run.tick(step, steps, cfg.batch as f64, "images/s", loss_value);
+        let mut done = step == steps;
+        if step.is_multiple_of(row_every) || done {
+            let n = window.pictures as f64;
+            let (epoch, error) = (epoch(step, steps_per_epoch), window.wrong as f64 / n);
+            let now = run.elapsed_s();
+            let wait = loader.waited().as_secs_f64();
+            let row = [epoch, window.loss / n, error, (wait - waited) / (now - since)];
+            (waited, since) = (wait, now);
+            let row: Vec<_> = COLUMNS.into_iter().zip(row).collect();
+            run.log(step, &row)?;
+            last = row[..3].iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+            window = Window::default();
+            done |= error <= cfg.target;
+        }
+        let stop = interrupt::check();
+        if step.is_multiple_of(save_every) || done || stop.is_err() {
+            run.save(step, &vs, &opt, &window)?;
+        }
+        if done {
+            break;
+        }
+        stop?;
+    }
+    Ok(last)
+}
+
+/// The net with its first weights, in the layout that trains fastest.
+pub fn build(vs: &mut VarStore, cfg: &Config, seed: u64, set: &TrainingSet) -> Figure1Net {
+    rng::seed_torch(seed, "init", 0);
+    let [channels, size, classes] = [set.channels, set.size, set.classes].map(|n| n as i64);
+    let model = Figure1Net::new(&vs.root(), cfg.activation, &cfg.init, channels, size, classes);
+    to_channels_last(vs);
+    model
+}
+
+/// Momentum as the paper writes it, with the authors' separate learning rate for biases and no decay.
+pub fn optimizer(params: &[(String, Tensor)], cfg: &Config) -> Sgd {
+    let share = |(name, param): &(String, Tensor)| (name.clone(), param.shallow_clone());
+    let (biases, weights): (Vec<_>, Vec<_>) =
+        params.iter().map(share).partition(|(name, _)| name.ends_with("bias"));
+    let group = |params, lr_scale| ParamGroup { params, lr_scale, weight_decay: 0.0 };
+    let config = SgdConfig { momentum: cfg.momentum, form: SgdForm::Paper, nesterov: false };
+    Sgd::new(vec![group(weights, 1.0), group(biases, cfg.bias_lr_scale)], config)
+}
+
+/// Passes over the training pictures after `step` updates.
+fn epoch(step: u64, steps_per_epoch: u64) -> f64 {
+    step as f64 / steps_per_epoch as f64
+}
+
+/// How many of `logits: [N, classes]` have their largest score at another class than `ys: [N]` says.
+fn wrong(logits: &Tensor, ys: &Tensor) -> i64 {
+    logits.argmax(-1, false).not_equal_tensor(ys).sum(Kind::Int64).int64_value(&[])
+}
