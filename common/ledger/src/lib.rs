@@ -12,3 +12,4 @@ pub mod report;
 pub mod run;
 pub mod stats;
 pub mod tensorboard;
+pub mod verify;

@@ -212,7 +212,9 @@ impl RunRecord {
 /// # Errors
 /// When any of the three fails; the old file, if there was one, is then still whole.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let folder = path.parent().expect("a file has a folder");
+    // A bare name lies in the current folder.
+    let named = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = named.unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(".writing-")
         .tempfile_in(folder)
@@ -477,12 +479,30 @@ fn clear(folder: &Path) -> Result<(), RunError> {
 /// When a folder cannot be listed or a record cannot be read.
 pub fn finished_runs(study_folder: &Path) -> Result<Vec<(PathBuf, RunRecord)>, RunError> {
     let mut found = Vec::new();
-    let mut pending = vec![study_folder.to_owned()];
+    for folder in run_folders(study_folder, None)? {
+        if let Some(record) = RunRecord::read(&folder)?.filter(|r| r.status == Status::Complete) {
+            found.push((folder, record));
+        }
+    }
+    found.sort_by(|a, b| a.1.key.cmp(&b.1.key));
+    Ok(found)
+}
+
+/// Every folder below `root` that holds a `run.json`, sorted; the folder `skip` and what is below it
+/// are left out. None where `root` does not exist.
+///
+/// # Errors
+/// When a folder cannot be listed.
+pub fn run_folders(root: &Path, skip: Option<&Path>) -> Result<Vec<PathBuf>, RunError> {
+    let skip = skip.and_then(|path| path.canonicalize().ok());
+    let mut found = Vec::new();
+    let mut pending = vec![root.to_owned()];
     while let Some(folder) = pending.pop() {
-        if let Some(record) = RunRecord::read(&folder)? {
-            if record.status == Status::Complete {
-                found.push((folder, record));
-            }
+        if skip.is_some() && folder.canonicalize().ok() == skip {
+            continue;
+        }
+        if folder.join(RECORD).is_file() {
+            found.push(folder);
             continue;
         }
         let entries = match fs::read_dir(&folder) {
@@ -497,7 +517,7 @@ pub fn finished_runs(study_folder: &Path) -> Result<Vec<(PathBuf, RunRecord)>, R
             }
         }
     }
-    found.sort_by(|a, b| a.1.key.cmp(&b.1.key));
+    found.sort();
     Ok(found)
 }
 

@@ -127,15 +127,20 @@ pub fn headline(measured: &[Measured]) -> Option<&Measured> {
 
 /// The order of [`headline`], smallest first.
 pub(super) fn rank(row: &Measured) -> impl Ord + use<'_> {
-    let size = match base(&row.preset) {
+    let seeds = Reverse(row.estimate.n_seeds);
+    (!row.protocol_ok, rank_of_preset(&row.preset), seeds, &row.data, &row.preset)
+}
+
+/// The order of presets, smallest first: as they are before changed ones, larger before smaller.
+pub(crate) fn rank_of_preset(preset: &str) -> impl Ord + use<> {
+    let size = match base(preset) {
         "paper" => 0,
         "overnight" => 1,
         "laptop" => 2,
         "smoke" => 4,
         _ => 3,
     };
-    let seeds = Reverse(row.estimate.n_seeds);
-    (!row.protocol_ok, changed(&row.preset), size, seeds, &row.data, &row.preset)
+    (changed(preset), size)
 }
 
 /// The preset's name without the digest of what was changed.
@@ -144,7 +149,7 @@ fn base(preset: &str) -> &str {
 }
 
 /// Whether the preset was changed on the command line.
-pub(super) fn changed(preset: &str) -> bool {
+pub(crate) fn changed(preset: &str) -> bool {
     preset.contains('+')
 }
 
@@ -295,7 +300,7 @@ fn plural(n: usize, word: &str) -> String {
 }
 
 /// Four significant digits, for reading.
-fn short(x: f64) -> String {
+pub(crate) fn short(x: f64) -> String {
     if x == 0.0 {
         return "0".into();
     }
