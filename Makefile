@@ -77,8 +77,11 @@ verify: setup ## recompute every published number from its stored files
 	@for name in $(EXPERIMENTS); do $(cargo) run --quiet --release --package $$name -- verify --out results/reference $(preset); done
 	@$(ledger_run) verify --results results/reference
 
-publish: ledger ## copy finished runs to results/reference and rebuild its pages
+publish: setup ## copy finished runs to results/reference and rebuild its pages
+	@$(cargo) build --release $(addprefix --package ,$(EXPERIMENTS)) --package ledger
 	@$(ledger_run) publish
+	@for name in $(EXPERIMENTS); do $(cargo) run --quiet --release --package $$name -- figures --out results/reference; done
+	@$(ledger_run) report --results results/reference
 
 doctor: ## say what this machine has, what is missing, and what mends it
 	@if command -v cargo >/dev/null && command -v cc >/dev/null; then $(cargo) build --release --package ledger && target/release/ledger doctor $(ARGS); else setup/check-tools; fi

@@ -46,8 +46,11 @@ pub struct Study {
     /// What the finished runs say about the claims. A pure function of the files in their folders.
     pub measure: fn(&Finished) -> anyhow::Result<Vec<Measured>>,
     /// The figures by file name without ending. A pure function of the same files.
-    pub figures: fn(&Finished) -> anyhow::Result<Vec<(String, Figure)>>,
+    pub figures: fn(&Finished) -> anyhow::Result<Drawings>,
 }
+
+/// Figures by file name without ending.
+pub type Drawings = Vec<(String, Figure)>;
 
 /// The finished runs of one study at one preset.
 #[derive(Debug)]

@@ -33,6 +33,7 @@ pub enum Command {
 
 /// Flags of `run`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct RunArgs {
     /// Studies to run, or `all`; without any, those the preset leads with
     pub studies: Vec<String>,

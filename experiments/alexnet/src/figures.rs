@@ -38,7 +38,7 @@ pub(crate) fn figure_1(data: &str, curves: &[Curve]) -> Figure {
             references.push(Reference::vertical("tanh, published", 36.0).colour(1));
         }
         let title = match regime {
-            "authors" => "raw inputs, small Gaussian weights (the authors' nets)",
+            "authors" => "the authors' way: raw inputs, small weights",
             _ => "standardised inputs, He and Glorot weights",
         };
         Panel {

@@ -19,12 +19,11 @@ use common::data::catalog::Catalog;
 use common::data::images::Splits;
 use common::data::load_images;
 use common::device::Precision;
-use common::experiment::Finished;
+use common::experiment::{Drawings, Finished};
 use common::session::{Plan, Session};
 use common::training_run::{METRICS, Spec, TrainingRun};
 use ledger::claims::Measured;
 use ledger::metrics;
-use ledger::plot::Figure;
 use ledger::run::RunRecord;
 use ledger::stats::kaplan_meier::Observation;
 use ledger::stats::{Scale, StatsError, mean_over_seeds, median_ratio};
@@ -123,6 +122,9 @@ impl StudyPreset {
     }
 }
 
+/// Picks the learning rate of a regime and an activation out of its list.
+type Choice<'a> = &'a dyn Fn(&str, Activation, &[f64]) -> anyhow::Result<f64>;
+
 /// Makes the search's runs, then the reported ones.
 ///
 /// # Errors
@@ -158,7 +160,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
         }
     }
     let seeds = session.seeds.clone().unwrap_or_else(|| (0..preset.seeds).collect());
-    let reported = |chosen: &dyn Fn(&str, Activation, &[f64]) -> anyhow::Result<f64>| {
+    let reported = |chosen: Choice| {
         let mut plans = Vec::new();
         for &seed in &seeds {
             ensure!(seed != preset.search.seed, "seed {seed} is the search's own; take another");
@@ -349,7 +351,8 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
 
 /// Whether the runs are the paper's: its data, all 50,000 pictures, its target, and the authors' regime.
 fn protocol_ok(finished: &Finished, curves: &[Curve], regime: &str) -> bool {
-    let paper = |c: &Curve| c.data == "cifar10" && c.pictures == 50_000 && c.target == 0.25;
+    let paper =
+        |c: &Curve| c.data == "cifar10" && c.pictures == 50_000 && (c.target - 0.25).abs() < 1e-9;
     regime == "authors"
         && !finished.preset.contains('+')
         && curves.iter().filter(|c| c.regime == regime).all(paper)
@@ -359,7 +362,7 @@ fn protocol_ok(finished: &Finished, curves: &[Curve], regime: &str) -> bool {
 ///
 /// # Errors
 /// Files that cannot be read.
-pub fn figures(finished: &Finished) -> anyhow::Result<Vec<(String, Figure)>> {
+pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
     let mut figures = Vec::new();
     for (data, curves) in &curves(finished)? {
         figures.push((format!("figure-1-{data}"), crate::figures::figure_1(data, curves)));
