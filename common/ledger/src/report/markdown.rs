@@ -71,18 +71,17 @@ fn line(out: &mut String, experiment: &Experiment, row: &LedgerRow) {
     let claim = experiment.claim(row);
     let source = text(&place(&claim.source, &claim.place));
     let unverified = if row.published.unverified { " (unverified)" } else { "" };
-    let published = format!("{}{unverified}", text(&words::published(claim)));
-    let mut measured = text(&words::measured(row));
-    let interval = words::interval(row);
-    if !measured.is_empty() && !interval.is_empty() {
-        let _ = write!(measured, " ({})", text(&interval));
-    }
+    let with_range = |value: String, range: String| {
+        let range = if range.is_empty() { range } else { format!(" ({range})") };
+        text(&format!("{value}{range}"))
+    };
+    let published = with_range(words::published(claim), words::published_range(claim)) + unverified;
     let with = [seeds(row), row.preset.clone(), row.data.clone()];
     let with: Vec<_> = with.iter().filter(|s| !s.is_empty()).map(|s| text(s)).collect();
     let cells = [
         format!("{}<br><sub>{source}; {}</sub>", text(&row.claim), text(&row.id)),
         published.trim().to_owned(),
-        measured,
+        with_range(words::measured(row), words::interval(row)),
         with.join(", "),
         format!("**{}**", words::verdict(row.verdict)),
         text(&row.reason),

@@ -1,22 +1,21 @@
 //! `index.html`: what was gathered, worded for the template in `assets/`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use serde::Serialize;
 
-use super::figures::in_order;
+use self::run_table::{Made, PresetRuns};
 use super::gather::{Experiment, Gathered};
-use super::runs::{self, Run};
 use super::words;
 use crate::claims::{LedgerRow, Verdict};
 
+mod run_table;
+
 const TEMPLATE: &str = include_str!("../../assets/report.html");
 const STYLE: &str = include_str!("../../assets/report.css");
-/// How much of a commit's name is shown.
-const COMMIT: usize = 8;
 
 #[derive(Serialize)]
 struct Page<'a> {
@@ -54,7 +53,7 @@ struct Section<'a> {
     figures: Vec<Preset<'a>>,
     judged: Vec<Entry<'a>>,
     not_run: Vec<Entry<'a>>,
-    /// Claims, not rows, among `not_run`.
+    /// How many claims have no judged row; `not_run` also holds smoke rows of those that have one.
     not_run_count: String,
     runs: Vec<PresetRuns<'a>>,
 }
@@ -87,8 +86,8 @@ struct Entry<'a> {
     source: String,
     id: &'a str,
     value: String,
+    range: String,
     unverified: bool,
-    tolerance: &'a str,
     measured: String,
     interval: String,
     seeds: String,
@@ -110,41 +109,6 @@ struct Beside<'a> {
     /// Preset and data, where they are not those of the row.
     other: Vec<&'a str>,
     seeds: String,
-}
-
-#[derive(Serialize)]
-struct PresetRuns<'a> {
-    name: &'a str,
-    /// `4 runs, 1 of them not complete`.
-    count: String,
-    rows: Vec<RunRow<'a>>,
-}
-
-#[derive(Serialize)]
-struct RunRow<'a> {
-    path: &'a str,
-    complete: bool,
-    status: &'static str,
-    /// What is wrong with the record; then the rest is empty.
-    problem: &'a str,
-    seed: String,
-    elapsed: String,
-    memory: String,
-    machine: String,
-    commit: &'a str,
-    dirty: bool,
-    inexact: bool,
-    resumed: String,
-    metrics: Vec<(&'a str, String)>,
-}
-
-/// What the runs were made with.
-#[derive(Serialize)]
-struct Made {
-    runs: String,
-    versions: Vec<String>,
-    machines: Vec<String>,
-    commits: Vec<String>,
 }
 
 /// The page. A template that does not render is a fault of this crate, not of the results.
@@ -169,7 +133,7 @@ fn page(all: &Gathered) -> Page<'_> {
         totals: totals(all),
         experiments: all.experiments.iter().map(|e| section(all, e)).collect(),
         glossary: glossary.map(|(label, key, meaning)| Term { key, label, meaning }).collect(),
-        made: made(all),
+        made: run_table::made(all),
     }
 }
 
@@ -198,7 +162,8 @@ fn section<'a>(all: &'a Gathered, experiment: &'a Experiment) -> Section<'a> {
         };
         rows.iter().map(entry).collect::<Vec<_>>()
     };
-    let ids: BTreeSet<&str> = not_run.iter().map(|row| row.id.as_str()).collect();
+    let ids = |rows: &[&'a LedgerRow]| rows.iter().map(|r| r.id.as_str()).collect::<BTreeSet<_>>();
+    let without = ids(&not_run).difference(&ids(&judged)).count();
     let figures = experiment.figures.iter().map(|preset| Preset {
         name: &preset.preset,
         count: {
@@ -223,8 +188,8 @@ fn section<'a>(all: &'a Gathered, experiment: &'a Experiment) -> Section<'a> {
         figures: figures.collect(),
         judged: entries(&judged),
         not_run: entries(&not_run),
-        not_run_count: words::count(ids.len(), "claim", "claims"),
-        runs: runs_by_preset(&experiment.runs),
+        not_run_count: words::count(without, "claim", "claims"),
+        runs: run_table::by_preset(&experiment.runs),
     }
 }
 
@@ -252,8 +217,8 @@ fn entry<'a>(
         source: place(&claim.source, &claim.place),
         id: &row.id,
         value: words::published(claim),
+        range: words::published_range(claim),
         unverified: row.published.unverified,
-        tolerance: &claim.tolerance_reason,
         measured: words::measured(row),
         interval: words::interval(row),
         seeds: seeds(row),
@@ -276,96 +241,4 @@ pub(super) fn place(source: &str, place: &str) -> String {
 /// How many seeds a row rests on; empty when nothing was measured.
 pub(super) fn seeds(row: &LedgerRow) -> String {
     row.seeds.map(|n| words::count(n, "seed", "seeds")).unwrap_or_default()
-}
-
-fn runs_by_preset(runs: &[Run]) -> Vec<PresetRuns<'_>> {
-    let mut presets: Vec<PresetRuns<'_>> = runs
-        .chunk_by(|a, b| a.preset() == b.preset())
-        .map(|same| {
-            let rows: Vec<_> = same.iter().map(run_row).collect();
-            let open = rows.iter().filter(|row| !row.complete).count();
-            let mut count = words::count(rows.len(), "run", "runs");
-            if open > 0 {
-                count.push_str(&format!(", {open} of them not complete"));
-            }
-            PresetRuns { name: same[0].preset(), count, rows }
-        })
-        .collect();
-    presets.sort_by_cached_key(|preset| in_order(preset.name));
-    presets
-}
-
-fn run_row(run: &Run) -> RunRow<'_> {
-    let record = match &run.record {
-        Ok(record) => record,
-        Err(problem) => {
-            return RunRow {
-                path: run.within_preset(),
-                complete: false,
-                status: "unreadable",
-                problem,
-                seed: String::new(),
-                elapsed: String::new(),
-                memory: String::new(),
-                machine: String::new(),
-                commit: "",
-                dirty: false,
-                inexact: false,
-                resumed: String::new(),
-                metrics: vec![],
-            };
-        }
-    };
-    let commit = &record.build.commit;
-    let metrics = record.metrics.iter().map(|(name, x)| (name.as_str(), words::number(*x)));
-    RunRow {
-        path: run.within_preset(),
-        complete: record.status == crate::run::Status::Complete,
-        status: runs::status(record.status),
-        problem: "",
-        seed: record.key.seed.to_string(),
-        elapsed: words::elapsed(record.elapsed_s),
-        memory: words::bytes(record.peak_memory_bytes),
-        machine: machine(record),
-        commit: commit.get(..COMMIT).unwrap_or(commit),
-        dirty: record.build.dirty,
-        inexact: record.inexact,
-        resumed: match record.resumed {
-            0 => String::new(),
-            1 => "resumed once".into(),
-            n => format!("resumed {n} times"),
-        },
-        metrics: metrics.collect(),
-    }
-}
-
-fn machine(record: &crate::run::RunRecord) -> String {
-    let host = &record.host;
-    let cores = words::count(host.cores, "core", "cores");
-    let gpu = host.gpu.as_ref().map(|gpu| format!("{gpu}; ")).unwrap_or_default();
-    format!("{gpu}{}, {}, {cores}", host.cpu, host.cpu_capability)
-}
-
-fn made(all: &Gathered) -> Made {
-    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let (mut machines, mut commits) = (BTreeSet::new(), BTreeSet::new());
-    let runs: Vec<_> = all.experiments.iter().flat_map(|e| &e.runs).collect();
-    for record in runs.iter().filter_map(|run| run.record.as_ref().ok()) {
-        for (name, version) in &record.build.versions {
-            versions.entry(name).or_default().insert(version);
-        }
-        machines.insert(format!("{} ({})", machine(record), record.host.system));
-        let commit = &record.build.commit;
-        let dirty = if record.build.dirty { " with uncommitted changes" } else { "" };
-        commits.insert(format!("{}{dirty}", commit.get(..COMMIT).unwrap_or(commit)));
-    }
-    let join = |(name, found): (&str, BTreeSet<&str>)| {
-        format!("{name} {}", found.into_iter().collect::<Vec<_>>().join(", "))
-    };
-    Made {
-        runs: words::count(runs.len(), "run", "runs"),
-        versions: versions.into_iter().map(join).collect(),
-        machines: machines.into_iter().collect(),
-        commits: commits.into_iter().collect(),
-    }
 }

@@ -18,7 +18,7 @@ pub(super) fn glossary() -> Vec<(&'static str, &'static str, String)> {
     vec![
         entry(
             Verdict::Reproduced,
-            "Measured with the publication's own protocol, scale and data, and within the tolerance \
+            "Measured with the publication\u{2019}s own protocol, scale and data, and within the tolerance \
              set beforehand around the published value.",
         ),
         entry(
@@ -80,31 +80,34 @@ fn group(text: &str) -> String {
     out
 }
 
-/// A value with its unit; the blank between them does not break.
+/// A value with its unit; a line does not break before a sign such as `%`.
 fn with_unit(value: &str, unit: &str) -> String {
     match unit {
         "" => value.to_owned(),
         "x" => format!("{value}\u{d7}"),
-        unit => format!("{value}\u{a0}{unit}"),
+        unit if unit.chars().count() < 3 => format!("{value}\u{a0}{unit}"),
+        unit => format!("{value} {unit}"),
     }
 }
 
 /// The published value or, where only a direction was published, the direction.
 pub(super) fn published(claim: &Claim) -> String {
     match (claim.published, claim.op, claim.no_effect) {
-        (Some(value), ..) => {
-            let value = with_unit(&exact(value), &claim.unit);
-            match (claim.low, claim.high) {
-                (Some(low), Some(high)) => {
-                    format!("{value} ({} to {})", exact(low), exact(high))
-                }
-                _ => value,
-            }
-        }
+        (Some(value), ..) => with_unit(&exact(value), &claim.unit),
         (None, Op::Sign, Some(none)) if !claim.extra() => {
             format!("above {}", with_unit(&exact(none), &claim.unit))
         }
         _ => String::new(),
+    }
+}
+
+/// The published range around the value; empty without one.
+pub(super) fn published_range(claim: &Claim) -> String {
+    match (claim.low, claim.high) {
+        (Some(low), Some(high)) => format!("{} to {}", exact(low), exact(high)),
+        (Some(low), None) => format!("at least {}", exact(low)),
+        (None, Some(high)) => format!("at most {}", exact(high)),
+        (None, None) => String::new(),
     }
 }
 
