@@ -26,7 +26,6 @@ strangers := LIBTORCH LIBTORCH_INCLUDE LIBTORCH_LIB LIBTORCH_STATIC LIBTORCH_USE
 clean := env $(addprefix -u ,$(strangers))
 cargo := $(clean) cargo
 
-page := $(CURDIR)/results/index.html
 preset := $(if $(PRESET),--preset $(PRESET))
 run_flags := $(preset) $(if $(DEVICE),--device $(DEVICE)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA),--data "$(DATA)")
 ledger_run := $(cargo) run --quiet --release --package ledger --
@@ -56,7 +55,6 @@ $(EXPERIMENTS): setup
 	@$(cargo) run --quiet --release --package $@ -- run $(STUDY) $(run_flags) $(ARGS)
 	@$(cargo) run --quiet --release --package $@ -- figures $(STUDY) $(preset)
 	@$(ledger_run) report
-	@echo '$(page)'
 
 test: setup ## run every test
 	@$(cargo) test --release --workspace
@@ -70,7 +68,6 @@ bench: setup ## time the hot paths beside PyTorch
 
 report: ledger ## write results/ledger.csv and results/index.html from what is in results/
 	@$(ledger_run) report
-	@echo '$(page)'
 
 verify: setup ## recompute every published number from its stored files
 	@$(cargo) build --release $(addprefix --package ,$(EXPERIMENTS)) --package ledger
