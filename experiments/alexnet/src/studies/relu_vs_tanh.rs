@@ -22,7 +22,7 @@ use common::device::Precision;
 use common::experiment::{Drawings, Finished};
 use common::session::{Plan, Session};
 use common::training_run::{METRICS, Spec, TrainingRun};
-use ledger::claims::Measured;
+use ledger::claims::{Measured, parse_claims};
 use ledger::metrics;
 use ledger::run::RunRecord;
 use ledger::stats::kaplan_meier::Observation;
@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::ALEXNET;
 use crate::data::Inputs;
 use crate::eval::{Row, epochs_to_target};
+use crate::figures::{Published, figure_1};
 use crate::model::{Activation, Init};
 use crate::train::Config;
 
@@ -363,9 +364,15 @@ fn protocol_ok(finished: &Finished, curves: &[Curve], regime: &str) -> bool {
 /// # Errors
 /// Files that cannot be read.
 pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
+    let claims = parse_claims(Path::new("claims.csv"), ALEXNET.claims)?;
+    let value = |id: &str| {
+        let claim = claims.iter().find(|claim| claim.id == id);
+        claim.and_then(|claim| claim.published).with_context(|| format!("claims.csv has no {id}"))
+    };
+    let published = Published { relu_epochs: value("alexnet-23")?, ratio: value("alexnet-22")? };
     let mut figures = Vec::new();
     for (data, curves) in &curves(finished)? {
-        figures.push((format!("figure-1-{data}"), crate::figures::figure_1(data, curves)));
+        figures.push((format!("figure-1-{data}"), figure_1(data, curves, &published)));
         if curves.iter().any(|curve| curve.search) {
             figures.push((format!("search-{data}"), crate::figures::search(data, curves)));
         }
