@@ -228,12 +228,14 @@ fn sync_folder(folder: &Path) -> Result<(), CheckpointError> {
 fn read_checkpoint<S: DeserializeOwned>(folder: &Path) -> Result<Loaded<S>, CheckpointError> {
     let path = folder.join(STATE);
     let damaged = |path: &Path, what: String| CheckpointError::Damaged { path: path.into(), what };
-    let text = fs::read(&path).map_err(io_error(&path))?;
+    // A checkpoint is renamed into place whole, so a file that cannot be read was lost since.
+    let bytes_of = |path: &Path| fs::read(path).map_err(|error| damaged(path, error.to_string()));
+    let text = bytes_of(&path)?;
     let file: StateFile<S> =
         serde_json::from_slice(&text).map_err(|error| damaged(&path, error.to_string()))?;
     let read = |name: &str| {
         let path = folder.join(name);
-        let bytes = fs::read(&path).map_err(io_error(&path))?;
+        let bytes = bytes_of(&path)?;
         let found = hex(&Sha256::digest(&bytes));
         match file.sha256.get(name) {
             Some(wanted) if *wanted == found => from_safetensors(&path, &bytes),

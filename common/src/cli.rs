@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::data::error::DataError;
 use crate::device::DeviceError;
 use crate::experiment::{Experiment, UnknownStudy};
 use crate::grid::GridError;
@@ -64,22 +65,22 @@ pub fn execute(experiment: &'static Experiment, command: Command) -> anyhow::Res
 /// Runs a binary's body and turns its result into the exit code, printing the chain of an error once.
 pub fn exit(body: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     let Err(error) = body() else { return ExitCode::SUCCESS };
-    let stopped = error.downcast_ref::<Interrupted>().copied().or_else(|| {
-        match error.downcast_ref::<GridError>() {
-            Some(GridError::Interrupted(stopped)) => Some(*stopped),
-            _ => None,
+    if let Some(stopped) = error.chain().find_map(|cause| cause.downcast_ref::<Interrupted>()) {
+        let code = ExitCode::from(stopped.exit_code);
+        if error.is::<GridError>() {
+            let command = resume_command();
+            eprintln!("interrupted; every run has written a checkpoint. Go on with: {command}");
+        } else {
+            eprintln!("{error}");
         }
-    });
-    if let Some(stopped) = stopped {
-        let command = resume_command();
-        eprintln!("interrupted; every run has written a checkpoint. Go on with: {command}");
-        return ExitCode::from(stopped.exit_code);
+        return code;
     }
     eprintln!("error: {error:#}");
     let usage = error.is::<PresetError>()
         || error.is::<UnknownStudy>()
+        || matches!(error.downcast_ref(), Some(DataError::UnknownSet { .. }))
         || matches!(
-            error.downcast_ref::<DeviceError>(),
+            error.downcast_ref(),
             Some(
                 DeviceError::UnknownDevice(_)
                     | DeviceError::UnknownPrecision(_)

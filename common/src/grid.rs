@@ -52,7 +52,7 @@ pub enum GridError {
         total: usize,
     },
     /// Ctrl-C or SIGTERM; every worker has written its checkpoint.
-    #[error(transparent)]
+    #[error("{0}")]
     Interrupted(#[from] interrupt::Interrupted),
 }
 

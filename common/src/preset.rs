@@ -30,6 +30,18 @@ pub enum PresetError {
         /// The part that is a plain value.
         part: String,
     },
+    /// A value that no run can use.
+    #[error("preset {preset}: {key} is {found}, wanted {wanted}")]
+    Value {
+        /// The preset's name.
+        preset: String,
+        /// The key, as `--set` takes it, or a flag.
+        key: String,
+        /// What it holds.
+        found: String,
+        /// What a run can use.
+        wanted: &'static str,
+    },
     /// A key or value that the configuration does not take.
     #[error("preset {preset}: {message}{}", did_you_mean(nearest.as_deref()))]
     Config {

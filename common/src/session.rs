@@ -1,9 +1,12 @@
 //! What one command line resolved to, and the grids of runs it makes.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use ledger::run::{Existing, Found, RunKey, RunRecord, Status, digest, finished_runs, look};
+use ledger::run::{
+    Existing, Found, RunError, RunKey, RunRecord, Status, digest, finished_runs, look,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -59,6 +62,8 @@ pub struct Session {
     pub quiet: bool,
     /// The command that goes on with an interrupted run.
     pub resume_command: String,
+    /// Whether `--resume` has found a half-done run: what follows it may start anew.
+    pub(crate) resumed: Cell<bool>,
 }
 
 /// One run that a study wants made.
@@ -120,26 +125,39 @@ impl Session {
         let mut jobs = Vec::new();
         let specs: Vec<Spec> =
             plans.into_iter().map(|plan| self.spec(study, plan, threads)).collect();
+        let mut begun = false;
         for spec in &specs {
             let name = format!("{} seed {}", spec.key.variant, spec.key.seed);
             let record = spec.record(self.experiment.built_from)?;
             match look(&spec.results, &record, spec.existing, &spec.resume_command)? {
-                Found::Complete(_) => progress.line(&format!("{name}: finished before, skipped")),
-                _ => jobs.push(Job { name, spec: spec.clone() }),
+                Found::Complete(_) => {
+                    begun = true;
+                    progress.line(&format!("{name}: finished before, skipped"));
+                    continue;
+                }
+                Found::HalfDone(_) => {
+                    begun = true;
+                    self.resumed.set(true);
+                }
+                Found::Nothing => {}
+            }
+            jobs.push(Job { name, spec: spec.clone() });
+        }
+        if let (Existing::Resume { .. }, false, false, Some(first)) =
+            (self.existing, begun, self.resumed.get(), specs.first())
+        {
+            return Err(RunError::NothingToResume(first.folder()).into());
+        }
+        let made = grid::run(&jobs, parallel, threads, &mut progress);
+        let mut records = Vec::new();
+        for spec in &specs {
+            if let Some(record) = RunRecord::read(&spec.folder())? {
+                self.print(&record)?;
+                records.push(record);
             }
         }
-        grid::run(&jobs, parallel, threads, &mut progress)?;
-        specs
-            .iter()
-            .map(|spec| {
-                let folder = spec.folder();
-                let record = RunRecord::read(&folder)?.ok_or_else(|| {
-                    anyhow::anyhow!("{}: the run left no record", folder.display())
-                })?;
-                self.print(&record)?;
-                Ok(record)
-            })
-            .collect()
+        made?;
+        Ok(records)
     }
 
     /// The first run of `plans` as its process would get it, for looking at it without making it.
@@ -165,7 +183,7 @@ impl Session {
     }
 
     fn print(&self, record: &RunRecord) -> anyhow::Result<()> {
-        if self.json {
+        if self.json && record.status == Status::Complete {
             let path = self.results.join(record.key.relative()).display().to_string();
             let RunRecord { status, elapsed_s, metrics, .. } = record;
             let line = Line { path, status: *status, elapsed_s: *elapsed_s, metrics };
@@ -185,7 +203,7 @@ impl Session {
             if !studies.iter().any(begun) {
                 let folder =
                     self.study_folder(studies.first().expect("a preset leads with a study"));
-                return Err(ledger::run::RunError::NothingToResume(folder).into());
+                return Err(RunError::NothingToResume(folder).into());
             }
         }
         studies.into_iter().try_for_each(|study| (study.run)(self))

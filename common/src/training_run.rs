@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tch::{Device, nn::VarStore};
 
-use crate::checkpoint::{self, CheckpointError, Store, restore_variables};
+use crate::checkpoint::{self, Store, restore_variables};
 use crate::data::error::DataError;
 use crate::data::lookup::Lookup;
 use crate::data::sha256_file;
@@ -172,9 +172,6 @@ fn binary_sha256() -> Result<&'static str, DataError> {
 /// A run that cannot go on where it stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
-    /// The checkpoint is damaged, unreadable, or of another model.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
     /// The optimiser's state is of another model.
     #[error("{}: {source}", path.display())]
     Optimizer {
@@ -196,12 +193,6 @@ pub enum ResumeError {
         /// The last step in its metrics.
         step: u64,
     },
-    /// The rows or events cannot be cut back.
-    #[error(transparent)]
-    Metrics(#[from] metrics::Error),
-    /// The event file cannot be cut back.
-    #[error(transparent)]
-    Events(#[from] tensorboard::Error),
 }
 
 /// What a checkpoint says besides tensors.
@@ -273,9 +264,10 @@ impl TrainingRun {
         self.device
     }
 
-    /// Autocast for the forward pass and the loss, for as long as the guard lives.
-    pub fn autocast(&self) -> shim::Autocast {
-        self.precision.autocast(self.device)
+    /// Starts autocast for a forward pass in the run's precision; it lasts as long as what the call returns.
+    pub fn autocast(&self) -> impl Fn() -> shim::Autocast + use<> {
+        let (precision, device) = (self.precision, self.device);
+        move || precision.autocast(device)
     }
 
     /// The run's folder, for raw outputs.
@@ -284,17 +276,17 @@ impl TrainingRun {
     }
 
     /// Where the loop stands: the step and state of the last checkpoint, with `vs` and `opt` restored
-    /// from it, or step 0 and the default state. `columns` are those of `metrics.csv`; rows after the
-    /// step are cut.
+    /// from it, or step 0 and the default state, which is saved at once: from the first row on there is a
+    /// checkpoint. `columns` are those of `metrics.csv`; rows after the step are cut.
     ///
     /// # Errors
     /// A checkpoint of another model, damaged or gone; a file that cannot be read or written.
-    pub fn resume_or_start<S: DeserializeOwned + Default>(
+    pub fn resume_or_start<S: Serialize + DeserializeOwned + Default>(
         &mut self,
         vs: &VarStore,
         opt: &mut impl Optimizer,
         columns: &[&str],
-    ) -> Result<(u64, S), ResumeError> {
+    ) -> anyhow::Result<(u64, S)> {
         let metrics = self.path().join(METRICS);
         let events = self.path().join(tensorboard::FILE_NAME);
         let saved = if self.resume { self.store.load::<Saved<S>>()? } else { None };
@@ -302,12 +294,13 @@ impl TrainingRun {
             let rows = metrics::read(&metrics).ok().and_then(|m| m.rows.last().map(|row| row.step));
             if let (true, Some(step)) = (self.resume, rows) {
                 let (run, checkpoints) = (self.path().into(), self.store.folder().into());
-                return Err(ResumeError::NoCheckpoint { run, checkpoints, step });
+                return Err(ResumeError::NoCheckpoint { run, checkpoints, step }.into());
             }
             self.writers = Some((
                 MetricsWriter::create(metrics, columns)?,
                 EventWriter::create(events, unix_time())?,
             ));
+            self.save(0, vs, opt, &S::default())?;
             return Ok((0, S::default()));
         };
         let Saved { step, elapsed_s, at } = loaded.state;

@@ -341,12 +341,25 @@ pub enum Found {
     Complete(Box<RunRecord>),
 }
 
-/// Looks whether `record` would start, go on or be skipped below `results`, without touching
+/// Looks whether `record` would start, go on or be skipped below `results`, without changing
 /// anything.
 ///
 /// # Errors
-/// As [`RunFolder::open`], except that no lock is tried.
+/// As [`RunFolder::open`].
 pub fn look(
+    results: &Path,
+    record: &RunRecord,
+    existing: Existing,
+    resume_command: &str,
+) -> Result<Found, RunError> {
+    let folder = results.join(record.key.relative());
+    if folder.join(LOCK).exists() {
+        drop(lock(&folder)?);
+    }
+    compare(results, record, existing, resume_command)
+}
+
+fn compare(
     results: &Path,
     record: &RunRecord,
     existing: Existing,
@@ -425,7 +438,7 @@ impl RunFolder {
         let path = results.join(record.key.relative());
         fs::create_dir_all(&path).map_err(io_error(&path))?;
         let lock = lock(&path)?;
-        let (record, resume) = match look(results, &record, existing, resume_command)? {
+        let (record, resume) = match compare(results, &record, existing, resume_command)? {
             Found::Complete(stored) => return Ok(Opened::Complete(stored)),
             Found::HalfDone(stored) => (*stored, true),
             Found::Nothing => {

@@ -1,5 +1,6 @@
 //! Verbs and flags, and how they become a [`Session`].
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand};
@@ -183,6 +184,7 @@ impl RunArgs {
             json: self.json,
             quiet: self.quiet,
             resume_command: super::resume_command(),
+            resumed: Cell::default(),
         })
     }
 }

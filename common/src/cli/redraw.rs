@@ -23,14 +23,6 @@ pub(super) fn figures(experiment: &Experiment, args: &FiguresArgs) -> anyhow::Re
             || args.studies.iter().any(|name| name == "all" || name == study.name)
     };
     let found = with_runs(experiment, &args.out, args.preset.as_deref(), wanted)?;
-    if found.is_empty() {
-        let folder = args.out.join(experiment.name);
-        bail!(
-            "{}: no finished runs to draw; run `{} run` first",
-            folder.display(),
-            experiment.name
-        );
-    }
     for (study, finished) in found {
         let measured = (study.measure)(&finished)?;
         write_measured(&finished.folder.join(MEASURED), &measured)?;
@@ -110,6 +102,11 @@ fn with_runs(
                 found.push((study, finished));
             }
         }
+    }
+    if found.is_empty() {
+        let name = experiment.name;
+        let folder = preset.map_or_else(|| folder.clone(), |preset| folder.join(preset));
+        bail!("{}: no finished runs here; make some with `{name} run`", folder.display());
     }
     Ok(found)
 }

@@ -7,11 +7,9 @@ use std::time::Instant;
 use common::cli;
 use common::data::images::Splits;
 use common::experiment::Study;
-use common::nn::probe::Probe;
-use common::optim::{Optimizer as _, named_params};
+use common::optim::named_params;
 use common::progress::human_seconds;
 use common::session::{Plan, Session};
-use tch::Kind;
 use tch::nn::VarStore;
 
 use crate::data::TrainingSet;
@@ -49,18 +47,14 @@ fn describe(
     let mut opt = train::optimizer(&params, &cfg);
     let processes = if session.device.is_cuda() { 1 } else { session.threads };
     tch::set_num_threads(if session.device.is_cuda() { session.threads as i32 } else { 1 });
+    let autocast = || session.precision.autocast(session.device);
     let mut begun = Instant::now();
     for (step, batch) in (0..2 * TIMED_STEPS).zip(set.loader(0, cfg.batch, 0..2 * TIMED_STEPS)) {
         if step == TIMED_STEPS {
             begun = Instant::now();
         }
         let (xs, ys) = batch?.tensors(session.device);
-        let _autocast = session.precision.autocast(session.device);
-        let loss =
-            model.forward(&xs, &Probe::off()).to_kind(Kind::Float).cross_entropy_for_logits(&ys);
-        opt.zero_grad();
-        loss.backward();
-        opt.step(0.0);
+        let _scores = train::update(&model, &mut opt, &params, &xs, &ys, 0.0, step, &autocast)?;
     }
     let step_s = begun.elapsed().as_secs_f64() / TIMED_STEPS as f64;
     let shape = [set.channels, set.size, set.classes].map(|n| n as i64);

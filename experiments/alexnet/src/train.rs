@@ -6,10 +6,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use common::data::images::ImageSet;
 use common::interrupt;
-use common::nn::probe::{Probe, check_gradients, non_finite_loss};
+use common::nn::probe::{NonFiniteError, Probe, check_gradients, non_finite_loss};
 use common::nn::to_channels_last;
 use common::optim::{Optimizer as _, ParamGroup, Sgd, SgdConfig, SgdForm, clip, named_params};
 use common::rng;
+use common::shim::Autocast;
 use common::training_run::TrainingRun;
 use ledger::run::RunKey;
 use serde::{Deserialize, Serialize};
@@ -86,37 +87,21 @@ pub fn train(
     let mut loader = set.loader(key.seed, cfg.batch, step..steps);
     let (mut waited, mut since) = (0.0, run.elapsed_s());
     let mut last = BTreeMap::new();
+    let autocast = run.autocast();
 
     while step < steps {
         // 1. One update.
         let batch = loader.next().context("the loader has a batch for every step")??;
         let (xs, ys) = batch.tensors(run.device());
-        let logits = {
-            let _autocast = run.autocast();
-            model.forward(&xs, &Probe::off())
-        };
-        let logits = logits.to_kind(Kind::Float); // [N, classes]
-        let loss = logits.cross_entropy_for_logits(&ys);
-        let loss_value = loss.double_value(&[]);
-        if !loss_value.is_finite() {
-            let forward = |probe: &Probe| {
-                let _autocast = run.autocast();
-                model.forward(&xs, probe)
-            };
-            return Err(non_finite_loss(loss_value, step, &params, forward).into());
-        }
-        opt.zero_grad();
-        loss.backward();
-        check_gradients(clip::grad_norm(&params), step, &params)?;
-        opt.step(cfg.lr);
+        let (loss, logits) = update(&model, &mut opt, &params, &xs, &ys, cfg.lr, step, &autocast)?;
         step += 1;
 
         // 2. Everything that only looks. The error is that of the batches as they were trained on, as the
         // authors' program logs it.
         window.pictures += batch.len();
-        window.loss += loss_value * batch.len() as f64;
+        window.loss += loss * batch.len() as f64;
         window.wrong += wrong(&logits, &ys);
-        run.tick(step, steps, cfg.batch as f64, "images/s", loss_value);
+        run.tick(step, steps, cfg.batch as f64, "images/s", loss);
         let mut done = step == steps;
         if step.is_multiple_of(row_every) || done {
             let n = window.pictures as f64;
@@ -141,6 +126,39 @@ pub fn train(
         stop?;
     }
     Ok(last)
+}
+
+/// One update on pictures `xs: [N, C, S, S]` with labels `ys: [N]`; returns the loss in nats and the scores
+/// `[N, classes]` before it.
+///
+/// # Errors
+/// A loss or gradient that is not finite, before anything is changed; names the first layer or parameter.
+#[expect(clippy::too_many_arguments, reason = "an update needs model, optimiser, batch and rate")]
+pub fn update(
+    model: &Figure1Net,
+    opt: &mut Sgd,
+    params: &[(String, Tensor)],
+    xs: &Tensor,
+    ys: &Tensor,
+    lr: f64,
+    step: u64,
+    autocast: &dyn Fn() -> Autocast,
+) -> Result<(f64, Tensor), NonFiniteError> {
+    let forward = |probe: &Probe| {
+        let _autocast = autocast();
+        model.forward(xs, probe)
+    };
+    let logits = forward(&Probe::off()).to_kind(Kind::Float); // [N, classes]
+    let loss = logits.cross_entropy_for_logits(ys);
+    let value = loss.double_value(&[]);
+    if !value.is_finite() {
+        return Err(non_finite_loss(value, step, params, forward));
+    }
+    opt.zero_grad();
+    loss.backward();
+    check_gradients(clip::grad_norm(params), step, params)?;
+    opt.step(lr);
+    Ok((value, logits))
 }
 
 /// The net with its first weights, in the layout that trains fastest.

@@ -1,5 +1,6 @@
 //! Scores, gradients and ten updates of Figure 1's net against PyTorch (`oracle/figure_1_net.py`), in
 //! float64. Tolerance: sums of at most 800 products in another order, 1e-9 of the value after ten updates.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::collections::BTreeMap;
 

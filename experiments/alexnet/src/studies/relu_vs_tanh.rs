@@ -20,6 +20,7 @@ use common::data::images::Splits;
 use common::data::load_images;
 use common::device::Precision;
 use common::experiment::{Drawings, Finished};
+use common::preset::PresetError;
 use common::session::{Plan, Session};
 use common::training_run::{METRICS, Spec, TrainingRun};
 use ledger::claims::{Measured, parse_claims};
@@ -118,6 +119,38 @@ struct RunConfig {
 }
 
 impl StudyPreset {
+    /// Refuses what no run can use, before anything is fetched or started.
+    fn check(&self, preset: &str, seeds: &[u64]) -> Result<(), PresetError> {
+        let refuse = |key: &str, found: String, wanted| {
+            let (preset, key) = (preset.to_owned(), format!("relu-vs-tanh.{key}"));
+            Err(PresetError::Value { preset, key, found, wanted })
+        };
+        let counts = [
+            ("batch", self.batch),
+            ("pictures", self.pictures),
+            ("row_every", self.row_every),
+            ("save_every", self.save_every),
+            ("seeds", self.seeds as usize),
+        ];
+        if let Some((key, found)) = counts.into_iter().find(|(_, n)| *n == 0) {
+            return refuse(key, found.to_string(), "a whole number from 1");
+        }
+        let lengths = self.epochs.iter().map(|(a, n)| (format!("epochs.{}", a.name()), *n));
+        for (key, epochs) in lengths.chain([("search.epochs".to_owned(), self.search.epochs)]) {
+            if !(epochs > 0.0 && epochs.is_finite()) {
+                return refuse(&key, epochs.to_string(), "a number above 0");
+            }
+        }
+        if seeds.contains(&self.search.seed) {
+            return refuse(
+                "search.seed",
+                self.search.seed.to_string(),
+                "a seed that is not reported",
+            );
+        }
+        Ok(())
+    }
+
     fn regime(&self, name: &str) -> &Regime {
         if name == REGIMES[0] { &self.authors } else { &self.standardised }
     }
@@ -133,6 +166,8 @@ type Choice<'a> = &'a dyn Fn(&str, Activation, &[f64]) -> anyhow::Result<f64>;
 pub fn run(session: &Session) -> anyhow::Result<()> {
     let study = ALEXNET.study("relu-vs-tanh")?;
     let preset = session.preset::<Preset>()?.study;
+    let seeds = session.seeds.clone().unwrap_or_else(|| (0..preset.seeds).collect());
+    preset.check(&session.preset, &seeds)?;
     let located = Catalog::builtin().first_available(&DATASETS, &session.lookup)?;
     let splits = load_images(&located, &session.lookup)?;
     let plan = |regime: &str, activation, search, lr, seed| {
@@ -160,11 +195,9 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
             }
         }
     }
-    let seeds = session.seeds.clone().unwrap_or_else(|| (0..preset.seeds).collect());
     let reported = |chosen: Choice| {
         let mut plans = Vec::new();
         for &seed in &seeds {
-            ensure!(seed != preset.search.seed, "seed {seed} is the search's own; take another");
             for (regime, activation, rates) in &cells {
                 let lr = chosen(regime, *activation, rates)?;
                 plans.push(plan(regime, *activation, false, lr, seed)?);

@@ -1,0 +1,85 @@
+"""The training step of benches/training_step.rs in PyTorch, in each of its modes. Prints one JSON object.
+
+Batches lie ready in memory, so that PyTorch is charged for no loader."""
+
+import argparse
+import json
+import time
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 32, 5, padding=2)
+        self.conv2 = nn.Conv2d(32, 32, 5, padding=2)
+        self.conv3 = nn.Conv2d(32, 64, 5, padding=2)
+        self.fc = nn.Linear(1024, 10)
+        for layer, std in ((self.conv1, 1e-4), (self.conv2, 0.01), (self.conv3, 0.01), (self.fc, 0.1)):
+            nn.init.normal_(layer.weight, std=std)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, xs):
+        xs = F.relu(F.max_pool2d(self.conv1(xs), 3, 2, ceil_mode=True))
+        xs = F.avg_pool2d(F.relu(self.conv2(xs)), 3, 2, ceil_mode=True, count_include_pad=False)
+        xs = F.avg_pool2d(F.relu(self.conv3(xs)), 3, 2, ceil_mode=True, count_include_pad=False)
+        return self.fc(xs.flatten(1))
+
+
+def images_per_s(args, channels_last, compiled):
+    torch.manual_seed(0)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    net = Net().to(memory_format=layout)
+    groups = [
+        {"params": [p for n, p in net.named_parameters() if n.endswith("bias") == bias], "lr": lr}
+        for bias, lr in ((False, 1e-4), (True, 2e-4))
+    ]
+    opt = torch.optim.SGD(groups, momentum=0.9, fused=True)
+    batches = [
+        (
+            (torch.rand(args.batch, 3, 32, 32) * 255 - 127).to(memory_format=layout),
+            torch.randint(10, (args.batch,)),
+        )
+        for _ in range(max(1, 2048 // args.batch))
+    ]
+
+    def loss_of(xs, ys):
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
+            logits = net(xs)
+        return F.cross_entropy(logits.float(), ys)
+
+    if compiled:
+        loss_of = torch.compile(loss_of)
+    loss_of(*batches[0]).backward()  # compiles, outside the time
+    begun, timed, n, step = time.perf_counter(), False, 0, 0
+    while True:
+        elapsed = time.perf_counter() - begun
+        if not timed and elapsed > args.seconds / 2:
+            timed, n, begun = True, 0, time.perf_counter()
+        elif timed and elapsed > args.seconds:
+            return n / elapsed
+        loss = loss_of(*batches[step % len(batches)])
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        loss.item()
+        n, step = n + args.batch, step + 1
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--batch", type=int, default=128)
+parser.add_argument("--precision", default="fp32")
+parser.add_argument("--threads", type=int, default=1)
+parser.add_argument("--seconds", type=float, default=2.0)
+args = parser.parse_args()
+torch.set_num_threads(args.threads)
+torch.set_num_interop_threads(1)
+modes = {
+    f"{how}, {layout}": images_per_s(args, layout == "channels-last", how == "compile")
+    for how in ("eager", "compile")
+    for layout in ("contiguous", "channels-last")
+}
+print(json.dumps(modes))

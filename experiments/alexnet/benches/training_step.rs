@@ -1,0 +1,99 @@
+//! Times the training step of Figure 1's net on random pictures of CIFAR-10's size: the real loader, update
+//! and layout. Prints one JSON object. `bench/run` sets it beside PyTorch.
+#![expect(clippy::print_stdout, reason = "the result is for a program")]
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use alexnet::data::{Inputs, TrainingSet};
+use alexnet::model::{Activation, Init};
+use alexnet::train::{Config, build, optimizer, update};
+use clap::Parser;
+use common::data::images::ImageSet;
+use common::device::{Precision, configure_threads};
+use common::optim::named_params;
+use common::shim;
+use tch::Device;
+use tch::nn::VarStore;
+
+#[derive(Parser)]
+struct Args {
+    #[arg(long, default_value_t = 128)]
+    batch: usize,
+    #[arg(long, default_value = "fp32")]
+    precision: String,
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Seconds to time, after half as many to warm up
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// `cargo bench` passes this
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// Pictures: enough that they do not stay in the processor's cache.
+const PICTURES: usize = 10_000;
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    configure_threads(args.threads);
+    shim::keep_memory();
+    let precision: Precision = args.precision.parse()?;
+    let cfg = Config {
+        activation: Activation::Relu,
+        inputs: Inputs::RawMinusMean,
+        init: Init::Gaussian([1e-4, 0.01, 0.01, 0.1]),
+        lr: 1e-4,
+        bias_lr_scale: 2.0,
+        batch: args.batch,
+        momentum: 0.9,
+        pictures: PICTURES,
+        epochs: 1.0,
+        target: 0.0,
+        row_every: PICTURES,
+        save_every: PICTURES,
+        data_sha256: String::new(),
+    };
+    let set = Arc::new(TrainingSet::new(&noise(), PICTURES, cfg.inputs));
+    let mut vs = VarStore::new(Device::Cpu);
+    let model = build(&mut vs, &cfg, 0, &set);
+    let params = named_params(&vs);
+    let mut opt = optimizer(&params, &cfg);
+    let autocast = || precision.autocast(Device::Cpu);
+
+    let mut loader = set.loader(0, cfg.batch, 0..u64::MAX);
+    let (mut begun, mut timed, mut pictures, mut waited) = (Instant::now(), false, 0, 0.0);
+    for step in 0.. {
+        if !timed && begun.elapsed().as_secs_f64() > args.seconds / 2.0 {
+            (timed, begun, pictures, waited) =
+                (true, Instant::now(), 0, loader.waited().as_secs_f64());
+        }
+        if timed && begun.elapsed().as_secs_f64() > args.seconds {
+            break;
+        }
+        let batch = loader.next().expect("the range does not end")?;
+        let (xs, ys) = batch.tensors(Device::Cpu);
+        let _scores = update(&model, &mut opt, &params, &xs, &ys, cfg.lr, step, &autocast)?;
+        pictures += batch.len();
+    }
+    let elapsed = begun.elapsed().as_secs_f64();
+    let wait = (loader.waited().as_secs_f64() - waited) / elapsed;
+    let images_per_s = pictures as f64 / elapsed;
+    println!("{}", serde_json::json!({"images_per_s": images_per_s, "loader_wait": wait}));
+    Ok(())
+}
+
+/// Pictures without meaning, the same each time.
+fn noise() -> ImageSet {
+    let level = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8;
+    ImageSet {
+        images: (0..PICTURES * 3072).map(level).collect(),
+        labels: (0..PICTURES).map(|i| (i % 10) as u8).collect(),
+        n: PICTURES,
+        channels: 3,
+        height: 32,
+        width: 32,
+        classes: (0..10).map(|i| i.to_string()).collect(),
+    }
+}

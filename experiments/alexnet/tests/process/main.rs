@@ -1,0 +1,17 @@
+//! The binary as a process: what it says, what it leaves on the disk, and how it goes on.
+//!
+//! Every test has its own results folder, cache and a data set that it makes itself, starts the binary
+//! with an empty environment but for `PATH`, and needs no network.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod damage;
+mod data;
+mod disk;
+mod figures;
+mod locks;
+mod outcome;
+mod pictures;
+mod place;
+mod resume;
+mod smoke;
+mod usage;

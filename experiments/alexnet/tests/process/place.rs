@@ -1,0 +1,240 @@
+//! A place of its own for each test: data, cache and results, and the binary started on them.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::pictures;
+
+/// Two runs of 160 steps that end when their epochs are over: long enough to be stopped in the
+/// middle. Rows every 4 steps, checkpoints every 8.
+pub(crate) const LONG: [&str; 12] = [
+    "--seed",
+    "0",
+    "--set",
+    "relu-vs-tanh.epochs={relu=20.0}",
+    "--set",
+    "relu-vs-tanh.authors.lr={relu=[0.001]}",
+    "--set",
+    "relu-vs-tanh.target.fashion-mnist=0.0",
+    "--set",
+    "relu-vs-tanh.row_every=128",
+    "--set",
+    "relu-vs-tanh.save_every=256",
+];
+/// The runs of [`LONG`] in their order.
+pub(crate) const LONG_RUNS: [&str; 2] = ["authors-relu", "standardised-relu"];
+
+/// How long anything may take before a test gives up; the machine may be busy.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Data, cache and results of one test; removed at its end.
+pub(crate) struct Place {
+    root: tempfile::TempDir,
+}
+
+impl Place {
+    /// A place with the usual pictures.
+    pub(crate) fn new() -> Self {
+        let place = Self { root: tempfile::tempdir().unwrap() };
+        pictures::write(&place.path("data"), pictures::SIZE, 0);
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// The binary with `args`, an environment of its own, and this place as its working folder.
+    pub(crate) fn alexnet(&self, args: &[&str]) -> Command {
+        self.prepared(Command::new(env!("CARGO_BIN_EXE_alexnet")), args)
+    }
+
+    /// `run` with the smoke preset on this place's data, and `args`.
+    pub(crate) fn run(&self, args: &[&str]) -> Command {
+        let mut command = self.alexnet(&["run", "--preset", "smoke", "--threads", "1"]);
+        command.args(["--device", "cpu", "--data", "data", "--out", "results"]).args(args);
+        command
+    }
+
+    /// [`Place::run`] with `--resume`.
+    pub(crate) fn resume(&self, args: &[&str]) -> Command {
+        let mut command = self.run(args);
+        command.arg("--resume");
+        command
+    }
+
+    /// `command` with what was set for the binary: for shells around it.
+    pub(crate) fn prepared(&self, mut command: Command, args: &[&str]) -> Command {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.args(args).current_dir(self.root.path()).env_clear().env("PATH", path);
+        command.env("LANDMARKS_CACHE", self.path("cache"));
+        command
+    }
+
+    /// The folder of a run of the only preset and study in `results`.
+    pub(crate) fn run_folder(&self, variant: &str, seed: u64) -> PathBuf {
+        self.study().join("fashion-mnist").join(variant).join(format!("seed-{seed}"))
+    }
+
+    /// The only study's folder in `results`.
+    pub(crate) fn study(&self) -> PathBuf {
+        only_folder(&self.path("results/alexnet")).join("relu-vs-tanh")
+    }
+
+    /// Where the checkpoints of a run in `results` lie.
+    pub(crate) fn checkpoints(&self, variant: &str) -> PathBuf {
+        let of_results = only_folder(&self.path("cache/checkpoints"));
+        let run = self.run_folder(variant, 0);
+        of_results.join(run.strip_prefix(self.path("results")).unwrap())
+    }
+
+    /// `run.json` of a run with seed 0.
+    pub(crate) fn record(&self, variant: &str) -> Value {
+        read_json(&self.run_folder(variant, 0).join("run.json"))
+    }
+
+    /// Waits until the run with seed 0 has this many rows.
+    pub(crate) fn wait_for_rows(&self, variant: &str, rows: usize) {
+        wait_until(&format!("{rows} rows of {variant}"), || {
+            let results = self.path("results/alexnet");
+            let begun = fs::read_dir(results).is_ok_and(|mut presets| presets.next().is_some());
+            let file = || self.run_folder(variant, 0).join("metrics.csv");
+            begun && fs::read_to_string(file()).is_ok_and(|text| text.lines().count() > rows)
+        });
+    }
+
+    /// Starts [`LONG`], waits for a few rows of its first run, and stops it by SIGTERM.
+    pub(crate) fn half_done(&self) {
+        let running = Running::start(self.run(&LONG));
+        self.wait_for_rows(LONG_RUNS[0], 3);
+        running.signal("TERM");
+        assert_code(&running.end(), 143);
+    }
+
+    /// Names of everything below `results`; none when there is no such folder.
+    pub(crate) fn results(&self) -> Vec<PathBuf> {
+        files(&self.path("results"))
+    }
+}
+
+/// A process that leads a group of its own; the group is killed when a test fails before its end.
+pub(crate) struct Running(Option<Child>);
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(Some(command.process_group(0).spawn().unwrap()))
+    }
+
+    /// Sends a signal to the process alone, as `kill` does.
+    pub(crate) fn signal(&self, signal: &str) {
+        kill(signal, &self.id().to_string());
+    }
+
+    /// Sends a signal to the process and those that it started, as a terminal does.
+    pub(crate) fn signal_all(&self, signal: &str) {
+        kill(signal, &format!("-{}", self.id()));
+    }
+
+    /// Waits until the process and those that it started have closed their output.
+    pub(crate) fn end(mut self) -> Output {
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
+
+    fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // Not yet waited for, so its number is still its own.
+            kill("KILL", &format!("-{}", child.id()));
+            child.wait().unwrap();
+        }
+    }
+}
+
+fn kill(signal: &str, whom: &str) {
+    let script = r#"kill -s "$0" -- "$1""#;
+    let status = Command::new("/bin/sh").args(["-c", script, signal, whom]).status().unwrap();
+    assert!(status.success(), "kill -s {signal} {whom}: {status}");
+}
+
+/// Waits until `ready`; fails saying for what.
+pub(crate) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !ready() {
+        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// What a process said on stderr.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What a process said on stdout.
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+pub(crate) fn assert_code(output: &Output, code: i32) {
+    let said = format!("{}{}", stdout(output), stderr(output));
+    assert_eq!(output.status.code(), Some(code), "{}; it said\n{said}", output.status);
+}
+
+/// Runs `command`, which must end with `code` and say each of `words` on stderr; returns stderr.
+#[track_caller]
+pub(crate) fn fails(mut command: Command, code: i32, words: &[&str]) -> String {
+    let output = command.output().unwrap();
+    assert_code(&output, code);
+    let said = stderr(&output);
+    for word in words {
+        assert!(said.contains(word), "expected: {word}\n     got: {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+/// Runs `command`, which must succeed; returns stderr.
+#[track_caller]
+pub(crate) fn succeeds(command: Command) -> String {
+    fails(command, 0, &[])
+}
+
+pub(crate) fn read_json(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The one folder in `folder`.
+pub(crate) fn only_folder(folder: &Path) -> PathBuf {
+    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let found: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    assert_eq!(found.len(), 1, "in {}: {found:?}", folder.display());
+    found.into_iter().next().unwrap()
+}
+
+/// Every file below `folder`, sorted.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut pending = vec![folder.to_owned()];
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { &mut pending } else { &mut found }.push(path);
+        }
+    }
+    found.sort();
+    found
+}
