@@ -6,6 +6,7 @@
 //! this process was asked to stop or has died, the worker writes a checkpoint and ends.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -134,7 +135,7 @@ fn start<S: Serialize>(
     index: usize,
     sender: mpsc::Sender<(usize, Option<Message>)>,
 ) -> Result<Running, GridError> {
-    let binary = std::env::current_exe().map_err(GridError::Start)?;
+    let binary = this_program().map_err(GridError::Start)?;
     let mut command = Command::new(binary);
     command.arg("worker").env("OMP_NUM_THREADS", threads.to_string());
     if std::env::var_os("LANDMARKS_LOG").is_none() {
@@ -157,6 +158,12 @@ fn start<S: Serialize>(
         let _ = sender.send((index, None));
     });
     Ok(Running { child, rope: Some(rope) })
+}
+
+/// The program that runs now, even if its file was replaced since, e.g. by a build: a grid lasts hours.
+pub(crate) fn this_program() -> io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Ok(running) } else { std::env::current_exe() }
 }
 
 /// The worker's side: reads the specification and asks the process to stop when the rope goes.

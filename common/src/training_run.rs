@@ -162,10 +162,8 @@ fn binary_sha256() -> Result<&'static str, DataError> {
     if let Some(sum) = SUM.get() {
         return Ok(sum);
     }
-    // Linux keeps this link even when the file has been replaced since.
-    let running = PathBuf::from("/proc/self/exe");
-    let path = running.exists().then_some(running).or_else(|| std::env::current_exe().ok());
-    let sum = sha256_file(&path.unwrap_or_default())?;
+    let path = grid::this_program().map_err(DataError::io(Path::new("/proc/self/exe"), "find"))?;
+    let sum = sha256_file(&path)?;
     Ok(SUM.get_or_init(|| sum))
 }
 
