@@ -137,6 +137,11 @@ fn start<S: Serialize>(
 ) -> Result<Running, GridError> {
     let binary = this_program().map_err(GridError::Start)?;
     let mut command = Command::new(binary);
+    #[cfg(unix)]
+    if let Some(name) = std::env::args_os().next() {
+        // What `ps` shows.
+        std::os::unix::process::CommandExt::arg0(&mut command, name);
+    }
     command.arg("worker").env("OMP_NUM_THREADS", threads.to_string());
     if std::env::var_os("LANDMARKS_LOG").is_none() {
         command.env("LANDMARKS_LOG", "warn"); // this process has said where the data comes from
