@@ -44,7 +44,10 @@ pub enum CheckpointError {
         what: String,
     },
     /// The tensors are those of another model.
-    #[error("{what}: a checkpoint of another model: {why}")]
+    #[error(
+        "{what}: a checkpoint of another model: {why}; delete that folder to go on from the one before, or \
+         start the run over with --overwrite"
+    )]
     OtherModel {
         /// Whose tensors, e.g. the file.
         what: String,

@@ -75,7 +75,7 @@ pub fn exit(body: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
         }
         return code;
     }
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", chain(&error));
     let usage = error.is::<PresetError>()
         || error.is::<UnknownStudy>()
         || matches!(error.downcast_ref(), Some(DataError::UnknownSet { .. }))
@@ -88,6 +88,17 @@ pub fn exit(body: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
             )
         );
     ExitCode::from(if usage { 2 } else { 1 })
+}
+
+/// An error and its causes, joined; a cause that a message already holds is not said again.
+pub(crate) fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
+        match (said.is_empty(), said.contains(&cause)) {
+            (true, _) => cause,
+            (_, true) => said,
+            _ => format!("{said}: {cause}"),
+        }
+    })
 }
 
 /// This command line, with `--resume` for `--overwrite` or none.
@@ -135,5 +146,21 @@ pub fn print(text: &str) -> io::Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = || io::Error::other("the disk is full");
+        let told = anyhow::Error::from(cause()).context("run.json: the disk is full");
+        assert_eq!(chain(&told), "run.json: the disk is full");
+        let added = Err::<(), _>(cause()).context("run.json").unwrap_err();
+        assert_eq!(chain(&added), "run.json: the disk is full");
     }
 }

@@ -102,14 +102,6 @@ impl Session {
         study_folder(&self.results, self.experiment, &self.preset, study)
     }
 
-    /// The study's finished runs.
-    ///
-    /// # Errors
-    /// A folder that cannot be listed, a record that cannot be read.
-    pub fn finished(&self, study: &Study) -> anyhow::Result<Finished> {
-        finished(self.study_folder(study), self.preset.clone())
-    }
-
     /// Makes all runs of `plans` that are not finished, several at a time, and returns the records of
     /// all of them in order.
     ///
@@ -160,7 +152,7 @@ impl Session {
         Ok(records)
     }
 
-    /// The first run of `plans` as its process would get it, for looking at it without making it.
+    /// One run as its process gets it.
     pub fn spec(&self, study: &Study, plan: Plan, threads: usize) -> Spec {
         Spec {
             key: RunKey {

@@ -413,8 +413,12 @@ pub fn make(experiment: &Experiment, spec: &Spec, show: fn(&Tick)) -> anyhow::Re
         Start::Complete(record) => Ok(*record),
         Start::Ready(mut run) => {
             let result = (study.train)(spec, &mut run);
-            let record = run.close(&result)?;
-            result.map(|_| record)
+            let closed = run.close(&result);
+            if let (Err(_), Err(error)) = (&result, &closed) {
+                // What stopped the training is the news, not that its record cannot be written either.
+                tracing::error!("{error:#}");
+            }
+            result.and(closed)
         }
     }
 }
@@ -432,7 +436,7 @@ pub fn work(experiment: &Experiment) {
             grid::tell(&Message::Done(format!("done in {elapsed}: {}", numbers.join(", "))));
         }
         Err(error) if error.is::<Interrupted>() => {}
-        Err(error) => grid::tell(&Message::Failed(format!("{error:#}"))),
+        Err(error) => grid::tell(&Message::Failed(crate::cli::chain(&error))),
     }
 }
 

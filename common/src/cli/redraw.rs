@@ -6,9 +6,13 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use ledger::claims::{Measured, parse_claims, read_measured, verify_ledger, write_measured};
 
+use ledger::metrics;
+use ledger::run::{RunRecord, digest};
+
 use super::{FiguresArgs, VerifyArgs};
 use crate::experiment::{Experiment, Finished, Study};
 use crate::session::finished;
+use crate::training_run::METRICS;
 
 const MEASURED: &str = "measured.csv";
 
@@ -42,6 +46,9 @@ pub(super) fn verify(experiment: &Experiment, args: &VerifyArgs) -> anyhow::Resu
     let mut differences = Vec::new();
     let (mut values, mut drawings) = (0, 0);
     for (study, finished) in with_runs(experiment, &args.out, args.preset.as_deref(), |_| true)? {
+        for (folder, record) in &finished.runs {
+            differences.extend(record_differences(folder, record)?);
+        }
         let path = finished.folder.join(MEASURED);
         let computed = (study.measure)(&finished)?;
         values += computed.len();
@@ -76,6 +83,27 @@ pub(super) fn verify(experiment: &Experiment, args: &VerifyArgs) -> anyhow::Resu
         experiment.name,
         differences.join("\n  ")
     );
+}
+
+/// Where a run's record is not what its rows and its configuration give.
+fn record_differences(folder: &Path, record: &RunRecord) -> anyhow::Result<Vec<String>> {
+    let place = folder.join("run.json");
+    let mut differences = Vec::new();
+    if digest(&record.config) != record.digest {
+        differences
+            .push(format!("{}: the digest is not that of the configuration", place.display()));
+    }
+    let rows = metrics::read(folder.join(METRICS))?;
+    for (name, &stored) in record.metrics.iter().filter(|(name, _)| rows.columns.contains(name)) {
+        let last = rows.column(name)?.last().map(|row| row.1);
+        if last != Some(stored) {
+            differences.push(format!(
+                "{}: {name} is {stored}, the last row says {last:?}",
+                place.display()
+            ));
+        }
+    }
+    Ok(differences)
 }
 
 /// Studies that have finished runs below `results`, by preset.
