@@ -63,8 +63,8 @@ pub(crate) fn figure_1(data: &str, curves: &[Curve], published: &Published) -> F
     Figure {
         title: format!("Figure 1: a four-layer net on {data}, {pictures} pictures"),
         caption: format!(
-            "Training error of a four-layer convolutional net with ReLU, tanh and sigmoid units on {pictures} \
-             pictures of {data}, mean and range over {seeds} seeds; a run ends at {} % error. Learning rates: {}.",
+            "Training error of a four-layer convolutional net on {pictures} pictures of {data} by kind of \
+             unit, mean and range over {seeds} seeds; a run ends at {} % error. Learning rates: {}.",
             target * 100.0,
             rates(&reported)
         ),
