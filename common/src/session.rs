@@ -105,8 +105,8 @@ impl Session {
     /// Makes all runs of `plans` that are not finished, several at a time, and returns the records of
     /// all of them in order.
     ///
-    /// On the CPU each run is a process with one thread, as many at a time as there are threads: small
-    /// nets train fastest that way (`make bench` measures it). On a GPU one runs at a time.
+    /// On the CPU each run is a process with one thread, as many at a time as there are threads:
+    /// that is at least as fast as fewer with more threads (`make bench` measures it). On a GPU one runs at a time.
     ///
     /// # Errors
     /// A folder that holds another or a half-done run, a run that fails, an interrupt.
