@@ -62,6 +62,16 @@ struct Window {
     wrong: i64,
 }
 
+/// Where the loop stands besides its step.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct At {
+    window: Window,
+    /// The last row: what the run ends with.
+    last: BTreeMap<String, f64>,
+    /// Whether the target was reached; a run that was killed after that has nothing more to do.
+    done: bool,
+}
+
 /// Trains until the error of a window is at the target or the epochs are over, from wherever `run`
 /// stopped; returns the numbers it ended with.
 ///
@@ -83,13 +93,12 @@ pub fn train(
     let model = build(&mut vs, cfg, key.seed, &set);
     let params = named_params(&vs);
     let mut opt = optimizer(&params, cfg);
-    let (mut step, mut window) = run.resume_or_start::<Window>(&vs, &mut opt, &COLUMNS)?;
+    let (mut step, mut at) = run.resume_or_start::<At>(&vs, &mut opt, &COLUMNS)?;
     let mut loader = set.loader(key.seed, cfg.batch, step..steps);
     let (mut waited, mut since) = (0.0, run.elapsed_s());
-    let mut last = BTreeMap::new();
     let autocast = run.autocast();
 
-    while step < steps {
+    while step < steps && !at.done {
         // 1. One update.
         let batch = loader.next().context("the loader has a batch for every step")??;
         let (xs, ys) = batch.tensors(run.device());
@@ -98,12 +107,13 @@ pub fn train(
 
         // 2. Everything that only looks. The error is that of the batches as they were trained on, as the
         // authors' program logs it.
-        window.pictures += batch.len();
-        window.loss += loss * batch.len() as f64;
-        window.wrong += wrong(&logits, &ys);
+        at.window.pictures += batch.len();
+        at.window.loss += loss * batch.len() as f64;
+        at.window.wrong += wrong(&logits, &ys);
         run.tick(step, steps, cfg.batch as f64, "images/s", loss);
-        let mut done = step == steps;
-        if step.is_multiple_of(row_every) || done {
+        at.done = step == steps;
+        if step.is_multiple_of(row_every) || at.done {
+            let window = std::mem::take(&mut at.window);
             let n = window.pictures as f64;
             let (epoch, error) = (epoch(step, steps_per_epoch), window.wrong as f64 / n);
             let now = run.elapsed_s();
@@ -112,20 +122,18 @@ pub fn train(
             (waited, since) = (wait, now);
             let row: Vec<_> = COLUMNS.into_iter().zip(row).collect();
             run.log(step, &row)?;
-            last = row[..3].iter().map(|&(name, value)| (name.to_owned(), value)).collect();
-            window = Window::default();
-            done |= error <= cfg.target;
+            at.last = row[..3].iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+            at.done |= error <= cfg.target;
         }
         let stop = interrupt::check();
-        if step.is_multiple_of(save_every) || done || stop.is_err() {
-            run.save(step, &vs, &opt, &window)?;
+        if step.is_multiple_of(save_every) || at.done || stop.is_err() {
+            run.save(step, &vs, &opt, &at)?;
         }
-        if done {
-            break;
+        if !at.done {
+            stop?;
         }
-        stop?;
     }
-    Ok(last)
+    Ok(at.last)
 }
 
 /// One update on pictures `xs: [N, C, S, S]` with labels `ys: [N]`; returns the loss in nats and the scores
