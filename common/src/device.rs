@@ -62,7 +62,7 @@ pub enum DeviceError {
 }
 
 /// What `--device` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum DeviceChoice {
     /// The GPU if one can be used, else the CPU.
     #[default]
@@ -102,6 +102,23 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
+    /// The choice of this device and no other.
+    pub fn of(device: Device) -> Self {
+        match device {
+            Device::Cuda(index) => Self::Cuda(Some(index)),
+            _ => Self::Cpu,
+        }
+    }
+
+    /// `auto`, `cpu` or `cuda`: which GPU it is changes no number.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::Cuda(_) => "cuda",
+        }
+    }
+
     /// The device to train on.
     ///
     /// # Errors

@@ -1,11 +1,11 @@
 //! What one command line resolved to, and the grids of runs it makes.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use ledger::run::{
-    Existing, Found, RunError, RunKey, RunRecord, Status, digest, finished_runs, look,
+    Existing, Found, RunError, RunKey, RunRecord, Status, digest, look, run_folders,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tch::Device;
 
 use crate::data::lookup::Lookup;
-use crate::device::Precision;
-use crate::experiment::{Experiment, Finished, Study};
+use crate::device::{DeviceChoice, Precision};
+use crate::experiment::{Experiment, Study};
 use crate::grid::{self, Job};
 use crate::preset::{PresetError, Source};
 use crate::progress::Progress;
@@ -85,7 +85,7 @@ struct Line<'a> {
     path: String,
     status: Status,
     elapsed_s: f64,
-    metrics: &'a std::collections::BTreeMap<String, f64>,
+    metrics: &'a BTreeMap<String, f64>,
 }
 
 impl Session {
@@ -97,16 +97,12 @@ impl Session {
         self.source.load(&self.sets)
     }
 
-    /// The folder of one study at this preset.
-    pub fn study_folder(&self, study: &Study) -> PathBuf {
-        study_folder(&self.results, self.experiment, &self.preset, study)
-    }
-
     /// Makes all runs of `plans` that are not finished, several at a time, and returns the records of
     /// all of them in order.
     ///
-    /// On the CPU each run is a process with one thread, as many at a time as there are threads:
-    /// that is at least as fast as fewer with more threads (`make bench` measures it). On a GPU one runs at a time.
+    /// On the CPU each run is a process with one thread, as many at a time as there are threads: that is
+    /// at least as fast as fewer with more threads (`make bench` measures it). On a GPU one runs at a
+    /// time.
     ///
     /// # Errors
     /// A folder that holds another or a half-done run, a run that fails, an interrupt.
@@ -166,7 +162,7 @@ impl Session {
             config: plan.config,
             results: self.results.clone(),
             lookup: self.lookup.clone(),
-            device: self.device.into(),
+            device: DeviceChoice::of(self.device),
             precision: self.precision,
             threads,
             existing: self.existing,
@@ -189,66 +185,36 @@ impl Session {
     /// # Errors
     /// An unknown study; what a study says.
     pub fn run(&self, names: &[String]) -> anyhow::Result<()> {
-        let studies = studies(self.experiment, &self.source, &self.sets, names)?;
+        let studies = self.studies(names)?;
+        // Before anything is fetched. `grid` looks again, run by run.
         if matches!(self.existing, Existing::Resume { .. }) {
-            let begun = |study: &&Study| holds_a_run(&self.study_folder(study));
-            if !studies.iter().any(begun) {
-                let folder =
-                    self.study_folder(studies.first().expect("a preset leads with a study"));
-                return Err(RunError::NothingToResume(folder).into());
+            let folder = |study: &Study| {
+                self.results.join(self.experiment.name).join(&self.preset).join(study.name)
+            };
+            let first = folder(studies.first().expect("a preset leads with a study"));
+            let begun: Vec<_> = studies
+                .iter()
+                .map(|study| run_folders(&folder(study), None))
+                .collect::<Result<_, _>>()?;
+            if begun.iter().all(Vec::is_empty) {
+                return Err(RunError::NothingToResume(first).into());
             }
         }
         studies.into_iter().try_for_each(|study| (study.run)(self))
     }
-}
 
-/// Whether a run was begun anywhere below `folder`.
-fn holds_a_run(folder: &std::path::Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(folder) else { return false };
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .any(|path| if path.is_dir() { holds_a_run(&path) } else { path.ends_with("run.json") })
-}
-
-/// The folder of one study's runs, figures and measured values.
-pub fn study_folder(
-    results: &std::path::Path,
-    experiment: &Experiment,
-    preset: &str,
-    study: &Study,
-) -> PathBuf {
-    results.join(experiment.name).join(preset).join(study.name)
-}
-
-/// The finished runs in a study's folder.
-///
-/// # Errors
-/// A folder that cannot be listed, a record that cannot be read.
-pub fn finished(folder: PathBuf, preset: String) -> anyhow::Result<Finished> {
-    let runs = finished_runs(&folder)?;
-    Ok(Finished { preset, folder, runs })
-}
-
-/// The studies called `names`; the preset's lead studies when there are none, and every study for
-/// `all`.
-///
-/// # Errors
-/// An unknown study, a preset that cannot be read.
-pub fn studies(
-    experiment: &Experiment,
-    source: &Source,
-    sets: &[String],
-    names: &[String],
-) -> anyhow::Result<Vec<&'static Study>> {
-    let head: Head = source.load(sets)?;
-    let names = if names.is_empty() { &head.lead } else { names };
-    if names.iter().any(|name| name == "all") {
-        return Ok(experiment.studies.iter().collect());
+    /// The studies called `names`; the preset's lead studies when there are none, and every study for
+    /// `all`.
+    fn studies(&self, names: &[String]) -> anyhow::Result<Vec<&'static Study>> {
+        let head: Head = self.preset()?;
+        let names = if names.is_empty() { &head.lead } else { names };
+        if names.iter().any(|name| name == "all") {
+            return Ok(self.experiment.studies.iter().collect());
+        }
+        let mut seen = BTreeSet::new();
+        let named = names.iter().filter(|name| seen.insert(name.as_str()));
+        named.map(|name| Ok(self.experiment.study(name)?)).collect()
     }
-    let mut seen = BTreeSet::new();
-    let named = names.iter().filter(|name| seen.insert(name.as_str()));
-    named.map(|name| Ok(experiment.study(name)?)).collect()
 }
 
 /// The preset's name in paths: as it is, or with the first 8 digits of a hash over the whole resolved

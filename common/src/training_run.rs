@@ -25,7 +25,7 @@ use crate::checkpoint::{self, Store, restore_variables};
 use crate::data::error::DataError;
 use crate::data::lookup::Lookup;
 use crate::data::sha256_file;
-use crate::device::{self, DeviceChoice, DeviceError, Precision};
+use crate::device::{self, DeviceChoice, Precision};
 use crate::experiment::Experiment;
 use crate::grid::{self, Message};
 use crate::interrupt::Interrupted;
@@ -50,7 +50,7 @@ pub struct Spec {
     /// Where data sets are looked for; also names the cache.
     pub lookup: Lookup,
     /// The device.
-    pub device: DeviceSpec,
+    pub device: DeviceChoice,
     /// The precision of matrix products and convolutions.
     pub precision: Precision,
     /// Threads inside an operation.
@@ -59,30 +59,6 @@ pub struct Spec {
     pub existing: Existing,
     /// What the error for a half-done run tells the user to type.
     pub resume_command: String,
-}
-
-/// A device by name, as it travels to the process that uses it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceSpec(pub String);
-
-impl From<Device> for DeviceSpec {
-    fn from(device: Device) -> Self {
-        Self(match device {
-            Device::Cuda(index) => format!("cuda:{index}"),
-            _ => "cpu".into(),
-        })
-    }
-}
-
-impl DeviceSpec {
-    /// `cpu` or `cuda`; the index changes no number.
-    fn kind(&self) -> &str {
-        self.0.split(':').next().unwrap_or_default()
-    }
-
-    fn resolve(&self) -> Result<Device, DeviceError> {
-        self.0.parse::<DeviceChoice>()?.resolve()
-    }
 }
 
 impl Spec {

@@ -5,13 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use ledger::claims::{Measured, parse_claims, read_measured, verify_ledger, write_measured};
-
 use ledger::metrics;
-use ledger::run::{RunRecord, digest};
+use ledger::run::{RunRecord, digest, finished_runs};
+use ledger::stats::Bound;
 
 use super::{FiguresArgs, VerifyArgs};
 use crate::experiment::{Experiment, Finished, Study};
-use crate::session::finished;
 use crate::training_run::METRICS;
 
 const MEASURED: &str = "measured.csv";
@@ -125,9 +124,10 @@ fn with_runs(
     let mut found = Vec::new();
     for preset in presets {
         for study in experiment.studies.iter().filter(|study| wanted(study)) {
-            let finished = finished(folder.join(&preset).join(study.name), preset.clone())?;
-            if !finished.runs.is_empty() {
-                found.push((study, finished));
+            let folder = folder.join(&preset).join(study.name);
+            let runs = finished_runs(&folder)?;
+            if !runs.is_empty() {
+                found.push((study, Finished { preset: preset.clone(), folder, runs }));
             }
         }
     }
@@ -153,9 +153,9 @@ fn different(path: &Path, stored: &[Measured], computed: &[Measured]) -> Vec<Str
 fn shown(row: &Measured) -> String {
     let estimate = &row.estimate;
     let sign = match estimate.bound {
-        ledger::stats::Bound::Exact => "",
-        ledger::stats::Bound::AtLeast => "≥ ",
-        ledger::stats::Bound::AtMost => "≤ ",
+        Bound::Exact => "",
+        Bound::AtLeast => "≥ ",
+        Bound::AtMost => "≤ ",
     };
     let end = |x: Option<f64>| x.map_or_else(|| "?".to_owned(), |x| format!("{x:.4}"));
     format!(
