@@ -1,5 +1,7 @@
 //! `data`: fetch and verify data sets, or say what is there.
 
+use std::collections::BTreeSet;
+
 use anyhow::bail;
 
 use super::DataArgs;
@@ -14,7 +16,9 @@ pub(super) fn data(experiment: &Experiment, args: &DataArgs) -> anyhow::Result<(
     if !args.check {
         // Of a study's alternatives the first that can be had; of sets that were named, each.
         let wanted: Vec<Vec<&str>> = if args.sets.is_empty() {
-            experiment.studies.iter().map(|study| study.datasets.to_vec()).collect()
+            let mut seen = BTreeSet::new();
+            let lists = experiment.studies.iter().map(|study| study.datasets);
+            lists.filter(|l| !l.is_empty() && seen.insert(*l)).map(<[_]>::to_vec).collect()
         } else {
             args.sets.iter().map(|name| vec![name.as_str()]).collect()
         };
@@ -25,10 +29,9 @@ pub(super) fn data(experiment: &Experiment, args: &DataArgs) -> anyhow::Result<(
         return Ok(());
     }
     let names: Vec<&str> = if args.sets.is_empty() {
-        let mut names: Vec<_> =
-            experiment.studies.iter().flat_map(|study| study.datasets.iter().copied()).collect();
-        names.dedup();
-        names
+        let mut seen = BTreeSet::new();
+        let names = experiment.studies.iter().flat_map(|study| study.datasets.iter().copied());
+        names.filter(|name| seen.insert(*name)).collect()
     } else {
         args.sets.iter().map(String::as_str).collect()
     };

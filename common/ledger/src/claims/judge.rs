@@ -40,7 +40,7 @@ pub enum Verdict {
     NotReproduced,
     /// Nothing was measured that could be judged; the reason says what it needs.
     NotRun,
-    /// A measurement of our own; nothing was published to compare it with.
+    /// A measurement of our own, made or not; nothing was published to compare it with.
     Extra,
 }
 
@@ -94,9 +94,10 @@ pub struct Judgement {
 }
 
 /// The judgement of `claim`: that of its [`headline`] among the `measured` rows, or `not_run` when
-/// there are none.
+/// there are none (`extra` all the same for a measurement of our own).
 pub fn judge(claim: &Claim, measured: &[Measured]) -> Judgement {
     let (verdict, reason) = match headline(measured) {
+        None if claim.extra() => (Verdict::Extra, not_run(claim)),
         None => (Verdict::NotRun, not_run(claim)),
         Some(measured) if claim.extra() => (Verdict::Extra, extra(claim, measured)),
         Some(measured) => verdict(claim, measured),
@@ -155,7 +156,11 @@ pub(crate) fn changed(preset: &str) -> bool {
 
 fn not_run(claim: &Claim) -> String {
     if claim.needs.is_empty() {
-        return "not measured at the published scale yet".into();
+        return if claim.extra() {
+            "a measurement of ours, not made yet".into()
+        } else {
+            "not measured at the published scale yet".into()
+        };
     }
     let each: Vec<_> =
         claim.needs.iter().map(|need| format!("{}: {}", need.word(), need.explained())).collect();
