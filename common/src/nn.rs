@@ -4,6 +4,7 @@ use tch::Tensor;
 use tch::nn::VarStore;
 
 pub mod probe;
+pub mod transformer;
 
 /// Lays the 4-dimensional variables of `vs` (convolution weights) out with the channels last in
 /// memory. Shapes, values and checkpoints stay the same.
