@@ -34,7 +34,7 @@ pub fn sample_rng(seed: u64, epoch: u64, index: u64) -> ChaCha8Rng {
 /// Uniform in `0..bound`, without bias: draws below `2^32 mod bound` are refused.
 ///
 /// Written out so that the order does not change with a version of a crate.
-fn below(rng: &mut ChaCha8Rng, bound: u32) -> u32 {
+pub fn below(rng: &mut ChaCha8Rng, bound: u32) -> u32 {
     let threshold = bound.wrapping_neg() % bound;
     loop {
         let wide = u64::from(rng.next_u32()) * u64::from(bound);

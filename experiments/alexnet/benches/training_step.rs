@@ -11,10 +11,11 @@ use alexnet::train::{Config, build, optimizer, update};
 use clap::Parser;
 use common::data::images::ImageSet;
 use common::device::{Precision, configure_threads};
+use common::nn::probe::Probe;
 use common::optim::named_params;
 use common::shim;
-use tch::Device;
 use tch::nn::VarStore;
+use tch::{Device, Tensor};
 
 #[derive(Parser)]
 struct Args {
@@ -60,6 +61,7 @@ fn main() -> anyhow::Result<()> {
     let model = build(&mut vs, &cfg, 0, &set);
     let params = named_params(&vs);
     let mut opt = optimizer(&params, &cfg);
+    let forward = |xs: &Tensor, probe: &Probe| model.forward(xs, probe);
     let autocast = || precision.autocast(Device::Cpu);
 
     let mut loader = set.loader(0, cfg.batch, 0..u64::MAX);
@@ -74,7 +76,7 @@ fn main() -> anyhow::Result<()> {
         }
         let batch = loader.next().expect("the range does not end")?;
         let (xs, ys) = batch.tensors(Device::Cpu);
-        let _scores = update(&model, &mut opt, &params, &xs, &ys, cfg.lr, step, &autocast)?;
+        let _scores = update(forward, &mut opt, &params, &xs, &ys, cfg.lr, step, &autocast)?;
         pictures += batch.len();
     }
     let elapsed = begun.elapsed().as_secs_f64();

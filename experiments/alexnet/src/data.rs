@@ -65,11 +65,7 @@ impl TrainingSet {
             epoch_order(SUBSET_SEED, 0, set.n)[..pictures].to_vec()
         };
         let (c, s) = (set.channels, set.height);
-        let mut pixels = Vec::with_capacity(chosen.len() * set.picture_bytes());
-        for &i in &chosen {
-            let picture = set.picture(i as usize); // [C, S, S]
-            pixels.extend((0..s * s).flat_map(|at| (0..c).map(move |k| picture[k * s * s + at])));
-        }
+        let pixels = channels_last(set, chosen.iter().map(|&i| i as usize));
         let labels = chosen.iter().map(|&i| set.labels[i as usize]).collect();
         let (shift, scale) = match inputs {
             Inputs::RawMinusMean => (mean_by(&pixels, c * s * s), vec![1.0; c * s * s]),
@@ -94,8 +90,7 @@ impl TrainingSet {
             xs.extend(inputs.map(|((&pixel, shift), scale)| (f32::from(pixel) - shift) * scale));
         }
         let ys = indices.iter().map(|&i| i64::from(self.labels[i as usize])).collect();
-        let (side, c) = (self.size as i64, self.channels as i64);
-        Batch { xs, ys, shape: [indices.len() as i64, side, side, c] }
+        Batch::new(xs, ys, self.size, self.channels)
     }
 
     /// Shuffled batches of `steps`, made ahead by one thread of its own; the last of an epoch may be short.
@@ -114,6 +109,12 @@ impl TrainingSet {
 }
 
 impl Batch {
+    /// Inputs `xs: [N, size, size, channels]` and labels `ys: [N]`.
+    pub(crate) fn new(xs: Vec<f32>, ys: Vec<i64>, size: usize, channels: usize) -> Self {
+        let shape = [ys.len(), size, size, channels].map(|n| n as i64);
+        Self { xs, ys, shape }
+    }
+
     /// Pictures `[N, C, S, S]` with the channels last in memory, and labels `[N]`, on `device`.
     pub fn tensors(&self, device: Device) -> (Tensor, Tensor) {
         let xs = Tensor::from_slice(&self.xs).reshape(self.shape).permute([0, 3, 1, 2]);
@@ -131,8 +132,22 @@ impl Batch {
     }
 }
 
+/// The bytes of the pictures at `places`, `[n, size, size, channels]`.
+pub(crate) fn channels_last(
+    set: &ImageSet,
+    places: impl ExactSizeIterator<Item = usize>,
+) -> Vec<u8> {
+    let (c, s) = (set.channels, set.height);
+    let mut pixels = Vec::with_capacity(places.len() * set.picture_bytes());
+    for i in places {
+        let picture = set.picture(i); // [C, S, S]
+        pixels.extend((0..s * s).flat_map(|at| (0..c).map(move |k| picture[k * s * s + at])));
+    }
+    pixels
+}
+
 /// Mean of the bytes at each position modulo `period`.
-fn mean_by(bytes: &[u8], period: usize) -> Vec<f32> {
+pub(crate) fn mean_by(bytes: &[u8], period: usize) -> Vec<f32> {
     let mut sums = vec![0_u64; period];
     for chunk in bytes.chunks_exact(period) {
         sums.iter_mut().zip(chunk).for_each(|(sum, &byte)| *sum += u64::from(byte));

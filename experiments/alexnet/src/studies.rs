@@ -6,17 +6,36 @@ use std::time::Instant;
 
 use common::cli;
 use common::data::images::Splits;
+use common::device::Precision;
 use common::experiment::Study;
+use common::nn::probe::Probe;
 use common::optim::named_params;
 use common::progress::human_seconds;
 use common::session::{Plan, Session};
+use serde::Deserialize;
+use tch::Tensor;
 use tch::nn::VarStore;
 
 use crate::data::TrainingSet;
 use crate::model::Figure1Net;
 use crate::train::{self, Config};
 
+pub mod cifar_nets;
 pub mod relu_vs_tanh;
+
+/// A preset of this experiment: a table for each study.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Preset {
+    /// Studies that run when none is named.
+    pub lead: Vec<String>,
+    /// Precision of the runs.
+    pub precision: Precision,
+    /// Figure 1.
+    pub relu_vs_tanh: relu_vs_tanh::StudyPreset,
+    /// The authors' CIFAR-10 nets.
+    pub cifar_nets: cifar_nets::StudyPreset,
+}
 
 /// Updates timed for a dry run, after as many to warm up.
 const TIMED_STEPS: u64 = 10;
@@ -45,6 +64,7 @@ fn describe(
     let params = named_params(&vs);
     let n_params: usize = params.iter().map(|(_, param)| param.numel()).sum();
     let mut opt = train::optimizer(&params, &cfg);
+    let forward = |xs: &Tensor, probe: &Probe| model.forward(xs, probe);
     let processes = if session.device.is_cuda() { 1 } else { session.threads };
     tch::set_num_threads(if session.device.is_cuda() { session.threads as i32 } else { 1 });
     let autocast = || session.precision.autocast(session.device);
@@ -54,7 +74,7 @@ fn describe(
             begun = Instant::now();
         }
         let (xs, ys) = batch?.tensors(session.device);
-        let _scores = train::update(&model, &mut opt, &params, &xs, &ys, 0.0, step, &autocast)?;
+        let _scores = train::update(forward, &mut opt, &params, &xs, &ys, 0.0, step, &autocast)?;
     }
     let step_s = begun.elapsed().as_secs_f64() / TIMED_STEPS as f64;
     let shape = [set.channels, set.size, set.classes].map(|n| n as i64);

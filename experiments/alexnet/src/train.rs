@@ -102,7 +102,8 @@ pub fn train(
         // 1. One update.
         let batch = loader.next().context("the loader has a batch for every step")??;
         let (xs, ys) = batch.tensors(run.device());
-        let (loss, logits) = update(&model, &mut opt, &params, &xs, &ys, cfg.lr, step, &autocast)?;
+        let forward = |xs: &Tensor, probe: &Probe| model.forward(xs, probe);
+        let (loss, logits) = update(forward, &mut opt, &params, &xs, &ys, cfg.lr, step, &autocast)?;
         step += 1;
 
         // 2. Everything that only looks. The error is that of the batches as they were trained on, as the
@@ -136,14 +137,14 @@ pub fn train(
     Ok(at.last)
 }
 
-/// One update on pictures `xs: [N, C, S, S]` with labels `ys: [N]`; returns the loss in nats and the scores
+/// One update of `net` on pictures `xs: [N, C, S, S]` with labels `ys: [N]`; returns the loss in nats and the scores
 /// `[N, classes]` before it.
 ///
 /// # Errors
 /// A loss or gradient that is not finite, before anything is changed; names the first layer or parameter.
-#[expect(clippy::too_many_arguments, reason = "an update needs model, optimiser, batch and rate")]
+#[expect(clippy::too_many_arguments, reason = "an update needs net, optimiser, batch and rate")]
 pub fn update(
-    model: &Figure1Net,
+    net: impl Fn(&Tensor, &Probe) -> Tensor,
     opt: &mut Sgd,
     params: &[(String, Tensor)],
     xs: &Tensor,
@@ -154,7 +155,7 @@ pub fn update(
 ) -> Result<(f64, Tensor), NonFiniteError> {
     let forward = |probe: &Probe| {
         let _autocast = autocast();
-        model.forward(xs, probe)
+        net(xs, probe)
     };
     let logits = forward(&Probe::off()).to_kind(Kind::Float); // [N, classes]
     let loss = logits.cross_entropy_for_logits(ys);
@@ -194,6 +195,6 @@ fn epoch(step: u64, steps_per_epoch: u64) -> f64 {
 }
 
 /// How many of `logits: [N, classes]` have their largest score at another class than `ys: [N]` says.
-fn wrong(logits: &Tensor, ys: &Tensor) -> i64 {
+pub(crate) fn wrong(logits: &Tensor, ys: &Tensor) -> i64 {
     logits.argmax(-1, false).not_equal_tensor(ys).sum(Kind::Int64).int64_value(&[])
 }

@@ -18,7 +18,6 @@ use anyhow::{Context as _, ensure};
 use common::data::catalog::Catalog;
 use common::data::images::Splits;
 use common::data::load_images;
-use common::device::Precision;
 use common::experiment::{Drawings, Finished};
 use common::preset::PresetError;
 use common::session::{Plan, Session};
@@ -30,6 +29,7 @@ use ledger::stats::kaplan_meier::Observation;
 use ledger::stats::{Scale, StatsError, mean_over_seeds, median_ratio};
 use serde::{Deserialize, Serialize};
 
+use super::Preset;
 use crate::ALEXNET;
 use crate::data::Inputs;
 use crate::eval::{Row, epochs_to_target};
@@ -42,19 +42,6 @@ pub const DATASETS: [&str; 3] = ["cifar10", "cifar10-jpeg", "fashion-mnist"];
 
 /// The two regimes, in the order of the panels.
 pub const REGIMES: [&str; 2] = ["authors", "standardised"];
-
-/// The part of a preset that this study reads.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Preset {
-    /// Studies that run when none is named.
-    pub lead: Vec<String>,
-    /// Precision of the runs.
-    pub precision: Precision,
-    /// This study.
-    #[serde(rename = "relu-vs-tanh")]
-    pub study: StudyPreset,
-}
 
 /// `[relu-vs-tanh]` of a preset.
 #[derive(Debug, Clone, Deserialize)]
@@ -165,7 +152,7 @@ type Choice<'a> = &'a dyn Fn(&str, Activation, &[f64]) -> anyhow::Result<f64>;
 /// A preset that does not fit, data that cannot be had, a run that fails.
 pub fn run(session: &Session) -> anyhow::Result<()> {
     let study = ALEXNET.study("relu-vs-tanh")?;
-    let preset = session.preset::<Preset>()?.study;
+    let preset = session.preset::<Preset>()?.relu_vs_tanh;
     let seeds = session.seeds.clone().unwrap_or_else(|| (0..preset.seeds).collect());
     preset.check(&session.preset, &seeds)?;
     let located = Catalog::builtin().first_available(&DATASETS, &session.lookup)?;

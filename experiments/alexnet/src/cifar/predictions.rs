@@ -1,0 +1,106 @@
+//! What a net took the test pictures for: one file a run, from which the errors are computed.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+
+/// The file in a run's folder.
+pub const FILE: &str = "predictions.csv.gz";
+
+/// What one test picture was taken for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// The pictures it is one of: `test`, or which copy of them.
+    pub set: String,
+    /// Views averaged: 1 or 10.
+    pub views: usize,
+    /// Its class.
+    pub label: u8,
+    /// The class with the largest probability.
+    pub predicted: u8,
+    /// `−ln` of the probability that the net gives to its class, nats, to four places.
+    pub loss: f64,
+}
+
+/// Error, a fraction, and mean loss in nats over the pictures of `set` with so many views; none without
+/// any.
+pub fn error_and_loss(predictions: &[Prediction], set: &str, views: usize) -> Option<(f64, f64)> {
+    let of_set = || predictions.iter().filter(|p| p.set == set && p.views == views);
+    let n = of_set().count() as f64;
+    let wrong = of_set().filter(|p| p.predicted != p.label).count() as f64;
+    let loss: f64 = of_set().map(|p| p.loss).sum();
+    (n > 0.0).then(|| (wrong / n, loss / n))
+}
+
+/// Writes the predictions to `folder`.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write(folder: &Path, predictions: &[Prediction]) -> anyhow::Result<()> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    for prediction in predictions {
+        table.serialize(prediction)?;
+    }
+    let path = folder.join(FILE);
+    let place = || path.display().to_string();
+    let mut gz = GzEncoder::new(File::create(&path).with_context(place)?, Compression::best());
+    gz.write_all(&table.into_inner()?).and_then(|()| gz.finish()).with_context(place)?;
+    Ok(())
+}
+
+/// Reads the predictions of the run in `folder`.
+///
+/// # Errors
+/// If the file cannot be read or is not what [`write`] writes.
+pub fn read(folder: &Path) -> anyhow::Result<Vec<Prediction>> {
+    let path = folder.join(FILE);
+    let place = || path.display().to_string();
+    let mut text = Vec::new();
+    GzDecoder::new(File::open(&path).with_context(place)?)
+        .read_to_end(&mut text)
+        .with_context(place)?;
+    csv::Reader::from_reader(text.as_slice())
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .with_context(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prediction(set: &str, views: usize, predicted: u8, loss: f64) -> Prediction {
+        Prediction { set: set.into(), views, label: 3, predicted, loss }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_counted_by_set_and_views() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = [
+            prediction("test", 1, 3, 0.5),
+            prediction("test", 1, 4, 1.5),
+            prediction("test", 10, 3, 0.25),
+            prediction("other", 1, 4, 2.0),
+        ];
+        write(folder.path(), &written).unwrap();
+        let found = read(folder.path()).unwrap();
+        assert_eq!(found, written);
+        assert_eq!(error_and_loss(&found, "test", 1), Some((0.5, 1.0)));
+        assert_eq!(error_and_loss(&found, "test", 10), Some((0.0, 0.25)));
+        assert_eq!(error_and_loss(&found, "none", 1), None);
+    }
+
+    #[test]
+    fn a_file_that_is_damaged_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), b"no gzip").unwrap();
+        let error = format!("{:#}", read(folder.path()).unwrap_err());
+        assert!(error.contains(FILE), "{error}");
+    }
+}

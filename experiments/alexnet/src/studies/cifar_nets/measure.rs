@@ -1,0 +1,246 @@
+//! What the finished runs say about the claims, and the figures.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use common::experiment::{Drawings, Finished};
+use common::training_run::METRICS;
+use ledger::claims::{Measured, parse_claims};
+use ledger::metrics;
+use ledger::run::RunRecord;
+use ledger::stats::{Scale, mean_over_seeds, paired_difference};
+use serde::Deserialize as _;
+
+use super::{COPIES, RunConfig};
+use crate::ALEXNET;
+use crate::cifar::predictions::{self, Prediction, error_and_loss};
+use crate::figures::cifar_nets::{Bar, curves, test_errors};
+
+/// What of a run a claim is about.
+#[derive(Debug, Clone, Copy)]
+enum Quantity {
+    /// Test error in per cent, with so many views.
+    Error(usize),
+    /// Test accuracy in per cent.
+    Accuracy,
+    /// Test loss in nats.
+    Loss,
+    /// Training loss in nats over the last pass of the first stage.
+    FirstStage,
+}
+
+/// Each claim with the variant that measures it.
+const CLAIMS: [(&str, &str, Quantity); 12] = [
+    ("alexnet-26", "layers-conv-local-13pct", Quantity::Error(10)),
+    ("alexnet-27", "layers-conv-local-11pct", Quantity::Error(10)),
+    ("cifar-01", "layers-80sec", Quantity::Error(1)),
+    ("cifar-02", "layers-19pct", Quantity::Error(1)),
+    ("cifar-03", "layers-19pct-crops", Quantity::Error(10)),
+    ("cifar-04", "layers-18pct", Quantity::Error(1)),
+    ("cifar-05", "layers-conv-local-13pct", Quantity::Error(10)),
+    ("cifar-06", "layers-conv-local-13pct", Quantity::Error(10)),
+    ("cifar-07", "layers-conv-local-13pct", Quantity::FirstStage),
+    ("cifar-08", "layers-conv-local-11pct", Quantity::Error(10)),
+    ("cifar-09", "layers-19pct-13-batches", Quantity::Loss),
+    ("cifar-10", "caffe-quick", Quantity::Accuracy),
+];
+
+/// Pictures of CIFAR-10's official splits.
+const OFFICIAL: (usize, usize) = (50_000, 10_000);
+
+/// One finished run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) variant: String,
+    pub(crate) seed: u64,
+    pub(crate) config: RunConfig,
+    /// Epoch, training loss in nats and training error of each row.
+    pub(crate) rows: Vec<(f64, f64, f64)>,
+    /// Epoch and error on the pictures held out.
+    pub(crate) val: Vec<(f64, f64)>,
+    pub(crate) predictions: Vec<Prediction>,
+}
+
+impl Run {
+    fn read(folder: &Path, record: &RunRecord) -> anyhow::Result<Self> {
+        let metrics = metrics::read(folder.join(METRICS))?;
+        let column = |name| metrics.column(name);
+        let (epochs, losses) = (column("epoch")?, column("train/loss")?);
+        let epoch_at: BTreeMap<u64, f64> = epochs.iter().copied().collect();
+        let val = column("val/error")?;
+        let val = val.iter().filter_map(|(step, error)| Some((*epoch_at.get(step)?, *error)));
+        let rows = epochs.iter().zip(&losses).zip(column("train/error")?);
+        Ok(Self {
+            variant: record.key.variant.clone(),
+            seed: record.key.seed,
+            config: RunConfig::deserialize(&record.config)?,
+            val: val.collect(),
+            rows: rows.map(|((epoch, loss), error)| (epoch.1, loss.1, error.1)).collect(),
+            predictions: predictions::read(folder)?,
+        })
+    }
+
+    /// Test error, a fraction, with so many views.
+    pub(crate) fn error(&self, set: &str, views: usize) -> Option<f64> {
+        Some(error_and_loss(&self.predictions, set, views)?.0)
+    }
+
+    /// The epoch at which each stage ends.
+    pub(crate) fn stage_ends(&self) -> Vec<f64> {
+        let mut end = 0.0;
+        let stages = self.config.train.stages.iter();
+        stages
+            .map(|stage| {
+                end += stage.epochs * self.config.train.scale;
+                end
+            })
+            .collect()
+    }
+
+    fn quantity(&self, quantity: Quantity) -> Option<f64> {
+        match quantity {
+            Quantity::Error(views) => Some(100.0 * self.error("test", views)?),
+            Quantity::Accuracy => Some(100.0 * (1.0 - self.error("test", 1)?)),
+            Quantity::Loss => Some(error_and_loss(&self.predictions, "test", 1)?.1),
+            Quantity::FirstStage => {
+                // A stage ends with a row, whose epoch is the stage's up to the rounding of steps.
+                let end = self.stage_ends()[0] + 1e-6;
+                let last: Vec<f64> = self
+                    .rows
+                    .iter()
+                    .filter(|row| row.0 <= end && row.0 > end - 1.0)
+                    .map(|row| row.1)
+                    .collect();
+                (!last.is_empty()).then(|| last.iter().sum::<f64>() / last.len() as f64)
+            }
+        }
+    }
+
+    /// Whether the run is the published one: all pictures, the schedule not shortened. That the pictures may
+    /// be JPEG copies is what the claims' tolerances allow for.
+    fn as_published(&self) -> bool {
+        let cfg = &self.config.train;
+        (cfg.pictures, cfg.test_pictures) == OFFICIAL && (cfg.scale - 1.0).abs() < 1e-9
+    }
+}
+
+/// The runs by data set, sorted by variant and seed.
+fn runs(finished: &Finished) -> anyhow::Result<BTreeMap<String, Vec<Run>>> {
+    let mut by_data: BTreeMap<String, Vec<Run>> = BTreeMap::new();
+    for (folder, record) in &finished.runs {
+        by_data.entry(record.key.data.clone()).or_default().push(Run::read(folder, record)?);
+    }
+    Ok(by_data)
+}
+
+fn of<'a>(runs: &'a [Run], variant: &str) -> Vec<&'a Run> {
+    runs.iter().filter(|run| run.variant == variant).collect()
+}
+
+/// The claims about each net, and what the JPEG coding costs.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
+    let by_data = runs(finished)?;
+    let row = |id: &str, data: &str, estimate, evidence: String, protocol_ok| Measured {
+        id: id.to_owned(),
+        preset: finished.preset.clone(),
+        data: data.to_owned(),
+        estimate,
+        evidence,
+        protocol_ok,
+    };
+    let unchanged = !finished.preset.contains('+');
+    let mut rows = Vec::new();
+    for (data, runs) in by_data.iter().filter(|(data, _)| data.starts_with("cifar10")) {
+        for (id, variant, quantity) in CLAIMS {
+            let runs = of(runs, variant);
+            let values: Vec<f64> = runs.iter().filter_map(|run| run.quantity(quantity)).collect();
+            if values.is_empty() {
+                continue;
+            }
+            let estimate = mean_over_seeds(&values, Scale::Natural)?;
+            let n = match quantity {
+                Quantity::FirstStage => runs[0].config.train.pictures,
+                _ => runs[0].config.train.test_pictures,
+            };
+            let as_published = unchanged && runs.iter().all(|run| run.as_published());
+            let evidence = format!("{data}/{variant}");
+            rows.push(row(id, data, estimate.with_n(n), evidence, as_published));
+        }
+    }
+    // Pairs of one seed: trained on JPEG copies less trained on lossless pictures.
+    let [lossless, jpeg] = COPIES.map(|(copy, data)| {
+        let runs = by_data.get(data).map(Vec::as_slice).unwrap_or_default();
+        (copy, data, of(runs, &format!("jpeg-cost-{copy}")))
+    });
+    for (id, tested_on) in [("cifar-jpeg-cost", jpeg.0), ("cifar-jpeg-cost-training", lossless.0)] {
+        let pairs: Vec<(f64, f64)> = jpeg
+            .2
+            .iter()
+            .filter_map(|run| {
+                let other = lossless.2.iter().find(|other| other.seed == run.seed)?;
+                Some((run.error(tested_on, 1)? * 100.0, other.error(lossless.0, 1)? * 100.0))
+            })
+            .collect();
+        if let Some(first) = jpeg.2.first().filter(|_| !pairs.is_empty()) {
+            let (left, right): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
+            let estimate = paired_difference(&left, &right)?;
+            let n = first.config.train.test_pictures;
+            let evidence = format!("{}/jpeg-cost-{}", jpeg.1, jpeg.0);
+            rows.push(row(id, lossless.1, estimate.with_n(n), evidence, unchanged));
+        }
+    }
+    Ok(rows)
+}
+
+/// Test errors beside the published ones, and the curves of training, for each data set.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
+    let claims = parse_claims(Path::new("claims.csv"), ALEXNET.claims)?;
+    let published = |id: &str| {
+        let claim = claims.iter().find(|claim| claim.id == id);
+        claim.and_then(|claim| claim.published).with_context(|| format!("claims.csv has no {id}"))
+    };
+    let mut figures = Vec::new();
+    for (data, runs) in &runs(finished)? {
+        let mut bars = Vec::new();
+        for (id, variant, quantity) in CLAIMS {
+            // One bar a variant: the claim about its test error that comes first.
+            let views = match quantity {
+                Quantity::Error(views) => views,
+                Quantity::Accuracy => 1,
+                Quantity::Loss | Quantity::FirstStage => continue,
+            };
+            let errors: Vec<f64> =
+                of(runs, variant).iter().filter_map(|run| run.error("test", views)).collect();
+            if errors.is_empty() || bars.iter().any(|bar: &Bar| bar.variant == variant) {
+                continue;
+            }
+            let published = match quantity {
+                Quantity::Accuracy => 100.0 - published(id)?,
+                _ => published(id)?,
+            };
+            let scale = of(runs, variant)[0].config.train.scale;
+            let estimate = mean_over_seeds(&errors, Scale::Natural)?;
+            let variant = variant.to_owned();
+            bars.push(Bar { variant, views, scale, estimate, published: published / 100.0 });
+        }
+        if bars.is_empty() {
+            continue;
+        }
+        bars.sort_by(|a, b| b.published.total_cmp(&a.published));
+        let about_cifar = data.starts_with("cifar10");
+        figures.push((format!("test-error-{data}"), test_errors(data, &bars, about_cifar)));
+        let panels: Vec<(&str, Vec<&Run>, usize)> = bars
+            .iter()
+            .map(|bar| (bar.variant.as_str(), of(runs, &bar.variant), bar.views))
+            .collect();
+        figures.push((format!("curves-{data}"), curves(data, &panels)));
+    }
+    Ok(figures)
+}
