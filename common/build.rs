@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The shim's sources: the context (autocast, random state, threads) and the optimisers.
-const SOURCES: [&str; 2] = ["csrc/context.cpp", "csrc/optim.cpp"];
+/// The shim's sources: the context (autocast, random state, threads), the optimisers, the layers.
+const SOURCES: [&str; 3] = ["csrc/context.cpp", "csrc/optim.cpp", "csrc/lrn.cpp"];
 
 fn main() {
-    for file in SOURCES.iter().chain(&["csrc/shim.h"]) {
+    for file in SOURCES.iter().chain(&["csrc/shim.h", "csrc/isa.h"]) {
         println!("cargo::rerun-if-changed={file}");
     }
     // torch-sys has found libtorch and passes its library folder on.
@@ -28,6 +28,7 @@ fn main() {
         .opt_level(3) // in every profile: these are the hot loops
         .flag("-fopenmp") // without it `at::parallel_for` silently runs on one thread
         .flag("-ffp-contract=off") // the same bits on every processor
+        .flag("-fno-math-errno") // a square root is an instruction, and vectorises
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include(&include)
         .include(include.join("torch/csrc/api/include"))

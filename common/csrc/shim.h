@@ -83,4 +83,10 @@ int shim_sgd_paper(const tensor *params, const tensor *buffers, size_t n, double
 int shim_adam(const tensor *params, const tensor *exp_avgs, const tensor *exp_avg_sqs, size_t n,
               int64_t step, double lr, double beta1, double beta2, double eps,
               double weight_decay, int decoupled);
+
+// Local response normalisation of `xs: [N, C, H, W]`, with its gradient:
+// xs * (k + scale * sum of squares over the window)^-beta. The window reaches `radius` maps to both
+// sides, or `radius` pixels in the four directions of a map.
+int shim_response_norm(tensor xs, int within_map, int64_t radius, double scale, double beta,
+                       double k, tensor *out);
 }

@@ -3,8 +3,11 @@
 use tch::Tensor;
 use tch::nn::VarStore;
 
+pub mod lrn;
 pub mod probe;
 pub mod transformer;
+
+pub use lrn::ResponseNorm;
 
 /// Lays the 4-dimensional variables of `vs` (convolution weights) out with the channels last in
 /// memory. Shapes, values and checkpoints stay the same.

@@ -91,6 +91,8 @@ macro_rules! call {
     };
 }
 
+pub(crate) mod lrn;
+
 /// The tensors' addresses, as the shim takes them; valid while `tensors` are.
 ///
 /// A `Tensor` is a handle: C++ changes what it points to under `&`, as tch's own methods do.
