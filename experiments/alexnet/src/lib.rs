@@ -9,6 +9,7 @@ pub mod data;
 pub mod eval;
 pub mod figures;
 pub mod model;
+pub mod network;
 pub mod studies;
 pub mod train;
 
