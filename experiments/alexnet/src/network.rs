@@ -11,16 +11,15 @@
 //!
 //! `N` pictures in a batch, `S` rows and columns of a picture.
 
+use common::nn::lrn::{AlphaForm, ResponseNorm};
 use common::nn::probe::Probe;
 use serde::{Deserialize, Serialize};
 use tch::nn::{self, Module as _};
 use tch::{Tensor, nn::Init as TchInit};
 
 mod layers;
-mod lrn;
 
 pub use layers::Layer;
-use lrn::{AlphaForm, ResponseNorm};
 
 /// Everything that makes the network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
