@@ -3,7 +3,8 @@
 //! A figure looks the same wherever it is made: text is measured and rendered with the bundled
 //! font only, series take a colour-blind-safe palette by label, what we measured is solid, what
 //! was published is dashed, and the spread over seeds is shaded. The legend stands below the
-//! panels, never on the data.
+//! panels, never on the data. A panel of pictures (kernels, photographs) has a [`Gallery`] in place
+//! of axes; the pictures stand in the SVG itself.
 
 use std::path::{Path, PathBuf};
 
@@ -13,11 +14,17 @@ mod axis;
 mod canvas;
 mod decimate;
 mod font;
+mod gallery;
 mod layout;
 mod legend;
 mod palette;
 mod panel;
+mod picture;
 mod raster;
+
+pub use gallery::{Bar, Gallery, Mark, Scaling, Tile};
+pub(crate) use picture::DATA_URI;
+pub use picture::Picture;
 
 /// The largest SVG we write, in bytes; the same limit holds for published figures.
 pub const MAX_SVG_BYTES: usize = 300_000;
@@ -36,7 +43,7 @@ pub struct Figure {
     pub columns: usize,
 }
 
-/// One pair of axes and what is drawn in it.
+/// One pair of axes and what is drawn in it, or pictures.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Panel {
     /// Printed above the axes; may be empty.
@@ -49,6 +56,8 @@ pub struct Panel {
     pub series: Vec<Series>,
     /// Published values, drawn dashed.
     pub references: Vec<Reference>,
+    /// Pictures; where there are any, axes, series and references are not drawn.
+    pub gallery: Option<Gallery>,
 }
 
 /// One axis. The unit belongs in the label: `"training error (%)"`.
@@ -141,13 +150,21 @@ pub enum PlotError {
     /// Too much is drawn even with every invisible point left out.
     #[error(
         "the figure \"{title}\" takes {bytes} bytes as SVG; at most {MAX_SVG_BYTES} are allowed: \
-             draw fewer series or markers, or split it"
+             draw fewer series or markers, fewer or smaller pictures, or split it"
     )]
     TooLarge {
         /// The figure's title.
         title: String,
         /// Size of the smallest drawing found.
         bytes: usize,
+    },
+    /// A picture that a figure shows could not be read.
+    #[error("{}: {reason}; run the study again", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The SVG could not be turned into a picture.
     #[error("cannot render {what} as PNG: {reason}")]

@@ -54,7 +54,7 @@ pub(super) fn compare(args: &CompareArgs) -> anyhow::Result<()> {
             x: Axis::linear("step"),
             y: Axis::linear(name.clone()),
             series: vec![series("A", &a), series("B", &b)],
-            references: Vec::new(),
+            ..Panel::default()
         });
     }
     if panels.is_empty() {

@@ -60,6 +60,7 @@ pub(crate) fn figure_1(data: &str, curves: &[Curve], published: &Published) -> F
             y: Axis::linear("training error").range(0.0, 0.9),
             series: series.collect(),
             references,
+            ..Panel::default()
         }
     });
     Figure {
@@ -94,7 +95,7 @@ pub(crate) fn search(data: &str, curves: &[Curve]) -> Figure {
             x: Axis::log("learning rate"),
             y: Axis::linear("training error at the end of the search").range(0.0, 0.95),
             series: series.collect(),
-            references: Vec::new(),
+            ..Panel::default()
         }
     });
     let epochs: f64 = searched.iter().filter_map(|c| c.rows.last()).map(|row| row.epoch).sum();

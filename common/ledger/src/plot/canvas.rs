@@ -12,6 +12,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color as _, FontTransform, IntoFont as _, TextStyle};
 
 use super::font::{self, CAP_HEIGHT, Weight};
+use super::gallery::Scaling;
+use super::picture::Picture;
 
 /// Canvas units to the px.
 pub(super) const UNITS: f64 = 10.0;
@@ -75,6 +77,21 @@ impl Canvas {
             let space = if attributes.is_empty() { "" } else { " " };
             let _ = write!(self.body, "<g{space}{attributes}>\n{shapes}</g>\n");
         }
+    }
+
+    /// Adds a picture at `[left, top, width, height]` px.
+    pub(super) fn picture(&mut self, picture: &Picture, at: [f64; 4], scaling: Scaling) {
+        let [x, y, width, height] = at.map(units);
+        let scaled = match scaling {
+            Scaling::Smooth => "",
+            Scaling::Pixelated => " style=\"image-rendering:pixelated\"",
+        };
+        let _ = writeln!(
+            self.body,
+            "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" \
+             preserveAspectRatio=\"none\"{scaled} href=\"{}\"/>",
+            picture.data_uri()
+        );
     }
 
     /// Defines a rectangle to clip with, in px, and returns the attribute that uses it.

@@ -63,3 +63,18 @@ pub(super) fn wrap(text: &str, size: f64, weight: Weight, limit: f64) -> Vec<Str
     }
     lines
 }
+
+/// `text`, cut short with an ellipsis where it is wider than `limit` px.
+pub(super) fn fit(text: &str, size: f64, weight: Weight, limit: f64) -> String {
+    if width(text, size, weight) <= limit {
+        return text.to_owned();
+    }
+    let mut kept = text.to_owned();
+    while kept.pop().is_some() {
+        let cut = format!("{}\u{2026}", kept.trim_end());
+        if width(&cut, size, weight) <= limit {
+            return cut;
+        }
+    }
+    String::new()
+}

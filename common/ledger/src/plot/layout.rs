@@ -6,6 +6,7 @@ use plotters::style::Color as _;
 use super::axis::{self, Settled, Side, Tick};
 use super::canvas::{self, Align, Canvas, DRAWS, Type, units};
 use super::font::{self, Weight};
+use super::gallery::LaidOut;
 use super::panel::{self, Frame};
 use super::{Axis, Figure, Panel, Scale, legend, palette};
 
@@ -47,6 +48,7 @@ struct Prepared<'a> {
     left: f64,
     y_label: Vec<String>,
     title: Vec<String>,
+    gallery: Option<LaidOut<'a>>,
 }
 
 /// Draws the figure; points within `cell` px of each other may be merged.
@@ -77,20 +79,28 @@ pub(super) fn draw(figure: &Figure, cell: f64) -> String {
     for row in prepared.chunks(columns) {
         let heading = row.iter().map(|p| p.title.len()).max().unwrap_or(0) as f64;
         let top = y + heading * 1.35 * sizes.text + 0.7 * sizes.text;
-        y = top + plot_height;
+        y = top;
         for (column, p) in row.iter().enumerate() {
-            let left = MARGIN + column as f64 * (cell_width + GAP) + left_of(column);
-            let right = MARGIN + column as f64 * (cell_width + GAP) + cell_width - 0.6 * sizes.text;
-            let width = right - left;
+            let cell = MARGIN + column as f64 * (cell_width + GAP);
+            if let Some(gallery) = &p.gallery {
+                let (width, height) = (cell_width, gallery.height);
+                y = y.max(top + height + 0.5 * sizes.text);
+                x_label_at.push(y);
+                let frame = Frame { left: cell, top, width, height, x: p.x, y: p.y };
+                frames.push((frame, Vec::new()));
+                continue;
+            }
+            let left = cell + left_of(column);
+            let width = cell + cell_width - 0.6 * sizes.text - left;
+            let height = plot_height;
             let ticks = x_ticks(&p.panel.x, &p.x, width, sizes.tick());
             let lines = ticks.iter().flat_map(|t| &t.label).map(|l| l.lines().count()).max();
-            let under_ticks =
-                top + plot_height + 8.0 + 1.2 * sizes.tick() * lines.unwrap_or(0) as f64;
+            let under_ticks = top + height + 8.0 + 1.2 * sizes.tick() * lines.unwrap_or(0) as f64;
             let baseline = under_ticks + 1.15 * sizes.text;
             x_label_at.push(baseline);
             let labelled = !p.panel.x.label.is_empty();
             y = y.max(if labelled { baseline + 0.5 * sizes.text } else { under_ticks });
-            frames.push((Frame { left, top, width, height: plot_height, x: p.x, y: p.y }, ticks));
+            frames.push((Frame { left, top, width, height, x: p.x, y: p.y }, ticks));
         }
         y += 0.4 * sizes.text;
     }
@@ -103,6 +113,11 @@ pub(super) fn draw(figure: &Figure, cell: f64) -> String {
         area.draw(&Rectangle::new(corners, palette::PAPER.filled())).expect(DRAWS);
     });
     for ((p, (frame, ticks)), label_y) in prepared.iter().zip(&frames).zip(&x_label_at) {
+        if let Some(gallery) = &p.gallery {
+            gallery.draw(&mut canvas, frame.left, frame.top);
+            draw_labels(&mut canvas, p, frame, *label_y, &sizes);
+            continue;
+        }
         let names = !p.panel.x.categories.is_empty();
         let style = panel::tick_type(sizes.tick());
         panel::draw_axes(&mut canvas, frame, ticks, &p.y_ticks, style, names);
@@ -129,6 +144,20 @@ pub(super) fn draw(figure: &Figure, cell: f64) -> String {
 
 fn prepare<'a>(panel: &'a Panel, sizes: &Sizes, cell_width: f64, plot_height: f64) -> Prepared<'a> {
     let (x, y) = (axis::settle(panel, Side::X), axis::settle(panel, Side::Y));
+    if let Some(gallery) = &panel.gallery {
+        let title = font::wrap(&panel.title, sizes.text, Weight::SemiBold, cell_width);
+        let gallery = Some(gallery.lay_out(cell_width, sizes.tick()));
+        return Prepared {
+            panel,
+            x,
+            y,
+            y_ticks: vec![],
+            left: 0.0,
+            y_label: vec![],
+            title,
+            gallery,
+        };
+    }
     let most = (plot_height / (3.0 * sizes.tick())).floor().clamp(3.0, 9.0) as usize;
     let y_ticks = axis::ticks(&panel.y, &y, most);
     let widest = y_ticks
@@ -139,7 +168,7 @@ fn prepare<'a>(panel: &'a Panel, sizes: &Sizes, cell_width: f64, plot_height: f6
     let y_label = font::wrap(&panel.y.label, sizes.text, Weight::Regular, plot_height);
     let left = widest + 10.0 + y_label.len() as f64 * 1.3 * sizes.text + 4.0;
     let title = font::wrap(&panel.title, sizes.text, Weight::SemiBold, cell_width - left);
-    Prepared { panel, x, y, y_ticks, left, y_label, title }
+    Prepared { panel, x, y, y_ticks, left, y_label, title, gallery: None }
 }
 
 /// Ticks along a horizontal axis `width` px long: as many as stand clear of each other.

@@ -163,6 +163,15 @@ fn entries(figure: &Figure, slots: &[(&str, usize)]) -> Vec<Entry> {
     let mut ours: Vec<Entry> = Vec::new();
     let mut published: Vec<Entry> = Vec::new();
     for panel in &figure.panels {
+        for mark in panel.gallery.iter().flat_map(|gallery| &gallery.marks) {
+            let (style, shape) = (Style::Bars, Shape::of(mark.colour));
+            let sample = Sample::Series { style, band: false, shape };
+            let (label, colour) = (mark.label.clone(), palette::colour(mark.colour));
+            let entry = Entry { label, colour, sample };
+            if !ours.contains(&entry) {
+                ours.push(entry);
+            }
+        }
         for series in panel.series.iter().filter(|s| !s.label.is_empty()) {
             let slot = slot_of(series, slots);
             let band = !series.band.is_empty();

@@ -300,3 +300,175 @@ fn both_files_are_written_beside_each_other_and_nothing_else() {
     let blocked = folder.path().join("new/loss-1.5b.svg/more");
     assert!(matches!(figure.write(&blocked), Err(PlotError::Write(_))));
 }
+
+/// A picture of `width × height` whose pixel at column `x` and row `y` is `colour(x, y)`.
+fn picture(width: usize, height: usize, colour: impl Fn(usize, usize) -> [u8; 3]) -> Picture {
+    let at = |i: usize| colour(i % width, i / width);
+    Picture::new(width, height, (0..width * height).flat_map(at).collect())
+}
+
+fn tile(picture: Picture, caption: &str) -> Tile {
+    Tile { picture, caption: caption.into(), mark: None, bars: Vec::new() }
+}
+
+fn gallery(gallery: Gallery) -> Figure {
+    figure(Panel { gallery: Some(gallery), ..Panel::default() })
+}
+
+/// Left, top, width and height of each `<image>`, in canvas units.
+fn images(svg: &Document<'_>) -> Vec<[f64; 4]> {
+    let sides = ["x", "y", "width", "height"];
+    elements(svg, "image").iter().map(|n| sides.map(|side| number(n, side))).collect()
+}
+
+#[test]
+fn a_picture_is_what_it_was_after_being_written_and_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sheet.png");
+    let small = |k: u8| picture(3, 2, move |x, y| [k, x as u8, y as u8]);
+    let sheet = Picture::sheet(&[small(1), small(2), small(3)], 2);
+    std::fs::write(&path, sheet.to_png()).unwrap();
+    let read = Picture::read_png(&path).unwrap();
+    assert_eq!((read.width(), read.height()), (6, 4));
+    for (k, (left, top)) in (1..).zip([(0, 0), (3, 0), (0, 2)]) {
+        assert_eq!(read.part(left, top, 3, 2).unwrap(), small(k));
+    }
+    assert_eq!(read.part(3, 2, 3, 2).unwrap(), picture(3, 2, |_, _| [0; 3]), "nothing was there");
+    assert_eq!(read.part(4, 0, 3, 2), None, "it reaches over the edge");
+    for (bytes, reason) in [
+        (&b"no picture"[..], "not a PNG picture"),
+        (&sheet.to_png()[..60], "damaged"),
+        (&Pixmap::new(2, 2).unwrap().encode_png().unwrap(), "found Rgba"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = Picture::read_png(&path).unwrap_err().to_string();
+        assert!(error.contains("sheet.png") && error.contains(reason), "{error}, wanted {reason}");
+    }
+}
+
+#[test]
+fn each_pixel_of_a_kernel_becomes_a_sharp_rectangle_of_its_colour() {
+    let kernel = picture(3, 3, |x, y| [100 * x as u8, 100 * y as u8, 50]);
+    let tiles = vec![tile(kernel.clone(), ""); 6];
+    let kernels = Gallery { tiles, columns: 3, scaling: Scaling::Pixelated, ..Gallery::default() };
+    let figure = gallery(kernels);
+    let text = figure.to_svg().unwrap();
+    let svg = Document::parse(&text).unwrap();
+    let png = Pixmap::decode_png(&figure.to_png().unwrap()).unwrap();
+    let placed = images(&svg);
+    assert_eq!(placed.len(), 6);
+    for [left, top, width, height] in placed {
+        assert!((width - height).abs() < 1.5, "{width} x {height}");
+        let pixel_at = |x: f64, y: f64| pixel(&png, left + x * width, top + y * height);
+        for (x, y) in (0..9).map(|i| (i % 3, i / 3)) {
+            let wanted = (100 * x as u8, 100 * y as u8, 50);
+            // Near the corners of the rectangle too: nothing is smoothed.
+            for (dx, dy) in [(0.5, 0.5), (0.1, 0.1), (0.9, 0.9)] {
+                let found = pixel_at((f64::from(x) + dx) / 3.0, (f64::from(y) + dy) / 3.0);
+                assert_eq!(found, wanted, "pixel {x}, {y} at {dx}, {dy}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pictures_stand_in_rows_inside_the_figure_and_do_not_touch() {
+    let tiles = (0..10).map(|k| tile(picture(8, 6, |x, _| [x as u8; 3]), &format!("word {k}")));
+    let rows = Gallery { tiles: tiles.collect(), columns: 4, apart: 1, ..Gallery::default() };
+    let text = gallery(rows).to_svg().unwrap();
+    let svg = Document::parse(&text).unwrap();
+    let width = 10.0 * number(&svg.root_element(), "width");
+    let placed = images(&svg);
+    let rows: Vec<_> = placed.chunks(4).collect();
+    assert_eq!(rows.iter().map(|row| row.len()).collect::<Vec<_>>(), [4, 4, 2]);
+    for row in &rows {
+        assert!(row.iter().all(|at| (at[1] - row[0][1]).abs() < 1.0), "one top: {row:?}");
+        assert!(row.iter().all(|at| (at[2] / at[3] - 8.0 / 6.0).abs() < 0.01), "shape: {row:?}");
+        let gaps: Vec<f64> = row.windows(2).map(|w| w[1][0] - w[0][0] - w[0][2]).collect();
+        assert!(gaps.iter().all(|gap| *gap > 0.0), "{gaps:?}");
+        assert!(gaps.len() < 2 || gaps[0] > 2.0 * gaps[1], "the first stands apart: {gaps:?}");
+        assert!(row.iter().all(|at| at[0] >= 0.0 && at[0] + at[2] <= width), "{row:?}");
+    }
+    // Every caption lies between its picture and the next row, in the middle of the picture.
+    let captions: Vec<_> = elements(&svg, "text")
+        .into_iter()
+        .filter(|n| n.text().is_some_and(|t| t.trim().starts_with("word")))
+        .collect();
+    for (k, (caption, at)) in captions.iter().zip(&placed).enumerate() {
+        assert_eq!(caption.text().unwrap().trim(), format!("word {k}"));
+        assert!((number(caption, "x") - at[0] - 0.5 * at[2]).abs() < 1.5, "{k}");
+        let below = number(caption, "y") - at[1] - at[3];
+        assert!(below > 0.0, "{k}: {below}");
+        assert!(placed.get(k + 4).is_none_or(|next| number(caption, "y") < next[1]), "{k}");
+    }
+    assert_eq!(captions.len(), 10);
+}
+
+#[test]
+fn a_bar_is_as_long_as_its_share_of_the_picture_and_the_marked_one_has_its_colour() {
+    let bar = |label: &str, share, mark| Bar { label: label.into(), share, mark };
+    let one = Tile {
+        bars: vec![
+            bar("tench", 0.75, Some(0)),
+            bar("a name too long to stand on one bar", 0.2, None),
+        ],
+        ..tile(picture(4, 4, |_, _| [9; 3]), "tench")
+    };
+    let marks = vec![Mark { label: "the picture's class".into(), colour: 1 }];
+    let figure = gallery(Gallery { tiles: vec![one], columns: 3, marks, ..Gallery::default() });
+    let text = figure.to_svg().unwrap();
+    let svg = Document::parse(&text).unwrap();
+    let [left, top, side, high] = images(&svg)[0];
+    let bars: Vec<_> = elements(&svg, "rect")
+        .into_iter()
+        .filter(|n| n.attribute("fill-opacity").is_some() || n.attribute("opacity").is_some())
+        .filter(|n| (number(n, "x") - left).abs() < 1.0)
+        .map(|n| (number(&n, "y"), number(&n, "width") / side, n.attribute("fill").unwrap()))
+        .collect();
+    assert!((bars[0].1 - 0.75).abs() < 0.01 && (bars[1].1 - 0.2).abs() < 0.01, "{bars:?}");
+    assert_eq!((bars[0].2, bars[1].2), ("#D55E00", "#5A5A5A"));
+    assert!(bars[0].0 > top + high && bars[1].0 > bars[0].0, "{bars:?}");
+    let texts: Vec<_> =
+        elements(&svg, "text").iter().map(|n| n.text().unwrap().trim().to_owned()).collect();
+    for wanted in ["75 %", "20 %", "the picture's class"] {
+        assert!(texts.iter().any(|t| t == wanted), "{wanted} in {texts:?}");
+    }
+    let cut = texts.iter().find(|t| t.starts_with("a name")).unwrap();
+    assert!(cut.ends_with('\u{2026}'), "{cut}");
+}
+
+#[test]
+fn pictures_that_take_too_many_bytes_are_refused_by_size() {
+    let mut state = 1_u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let bytes = (0..3 * 300 * 300).map(|_| noise()).collect();
+    let tiles = vec![tile(Picture::new(300, 300, bytes), "")];
+    let figure = gallery(Gallery { tiles, columns: 1, ..Gallery::default() });
+    assert!(matches!(figure.to_svg(), Err(PlotError::TooLarge { .. })));
+}
+
+#[test]
+fn a_marked_picture_has_a_frame_in_its_marks_colour_and_the_others_have_none() {
+    let grey = || tile(picture(4, 4, |_, _| [128; 3]), "");
+    let tiles = vec![grey(), Tile { mark: Some(0), ..grey() }, grey()];
+    let marks = vec![Mark { label: "of the same class".into(), colour: 0 }];
+    let figure = gallery(Gallery { tiles, columns: 3, marks, ..Gallery::default() });
+    let text = figure.to_svg().unwrap();
+    let svg = Document::parse(&text).unwrap();
+    let png = Pixmap::decode_png(&figure.to_png().unwrap()).unwrap();
+    for (k, [left, top, width, height]) in images(&svg).into_iter().enumerate() {
+        let edges = [
+            (left, top + height / 2.0),
+            (left + width, top + height / 3.0),
+            (left + width / 4.0, top),
+            (left + width / 2.0, top + height),
+        ];
+        for (x, y) in edges {
+            assert_eq!(pixel(&png, x, y) == BLUE, k == 1, "picture {k} at {x}, {y}");
+        }
+        assert_eq!(pixel(&png, left + width / 2.0, top + height / 2.0), (128, 128, 128));
+    }
+}

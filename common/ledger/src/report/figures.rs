@@ -8,6 +8,7 @@ use resvg::usvg::roxmltree::{Document, Node};
 use super::gather::{entries, folders, name};
 use super::{ReportError, io_error};
 use crate::claims::{Claim, rank_of_preset};
+use crate::plot::DATA_URI;
 
 /// The figures of one preset.
 pub(super) struct PresetFigures {
@@ -94,14 +95,15 @@ fn read(path: &Path, folder: &str) -> Result<Figure, ReportError> {
 /// What in an SVG would run, or load something, in a page that it stands in.
 fn active(node: Node<'_, '_>) -> Option<String> {
     let tag = node.tag_name().name();
-    if ["script", "foreignObject", "image", "iframe", "style", "a", "animate", "set"].contains(&tag)
-    {
-        return Some(format!("holds <{tag}>, wanted shapes and text only"));
+    if ["script", "foreignObject", "iframe", "style", "a", "animate", "set"].contains(&tag) {
+        return Some(format!("holds <{tag}>, wanted shapes, pictures and text only"));
     }
     let away = |value: &str| !value.starts_with('#');
+    // A picture that stands in the figure itself is drawn and does nothing else.
+    let inside = |value: &str| tag == "image" && value.starts_with(DATA_URI);
     node.attributes().find_map(|attribute| {
         let (name, value) = (attribute.name(), attribute.value());
-        let acts = name.starts_with("on") || (name == "href" && away(value));
+        let acts = name.starts_with("on") || (name == "href" && away(value) && !inside(value));
         let loads = value.split("url(").skip(1).any(away);
         (acts || loads)
             .then(|| format!("holds {name}={value:?}, wanted nothing that runs or loads"))

@@ -116,6 +116,16 @@ fn figures_stand_in_the_page_with_their_description_best_preset_first() {
 }
 
 #[test]
+fn a_picture_that_stands_in_a_figure_stands_in_the_page() {
+    let svg = "<svg xmlns=\"http://www.w3.org/2000/svg\">";
+    let picture = "<image href=\"data:image/png;base64,iVBORw0KGgo=\"/>";
+    let tree = Tree::new();
+    tree.write("results/demo/laptop/speed/kernels.svg", format!("{svg}{picture}</svg>"));
+    write(tree.root(), &tree.results(), &tree.reference()).unwrap();
+    assert!(tree.read("results/index.html").contains(picture));
+}
+
+#[test]
 fn a_figure_that_would_run_or_load_something_is_refused_by_name() {
     let svg = "<svg xmlns=\"http://www.w3.org/2000/svg\"";
     for bad in [
@@ -123,6 +133,9 @@ fn a_figure_that_would_run_or_load_something_is_refused_by_name() {
         format!("{svg} onload=\"alert(1)\"/>"),
         format!("{svg}><rect fill=\"url(https://example.org/x)\"/></svg>"),
         format!("{svg}><use href=\"other.svg\"/></svg>"),
+        format!("{svg}><image href=\"https://example.org/x.png\"/></svg>"),
+        format!("{svg}><image href=\"data:image/svg+xml;base64,PHN2Zy8+\"/></svg>"),
+        format!("{svg}><use href=\"data:image/png;base64,iVBORw0KGgo=\"/></svg>"),
         "<html/>".to_owned(),
         "no markup".to_owned(),
     ] {
