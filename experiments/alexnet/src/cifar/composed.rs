@@ -1,52 +1,6 @@
-//! Stand-ins until the fused operators are there.
-use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor, nn};
+//! Stand-in until the fused operator is there.
+use tch::{Tensor, nn};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Region {
-    AcrossMaps,
-    WithinMap,
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AlphaForm {
-    Sum,
-    Mean,
-}
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ResponseNorm {
-    pub region: Region,
-    pub size: i64,
-    pub alpha: f64,
-    pub beta: f64,
-    pub k: f64,
-    pub alpha_form: AlphaForm,
-}
-impl ResponseNorm {
-    pub fn forward(&self, xs: &Tensor) -> Tensor {
-        let kind = xs.kind();
-        let xs32 = xs.to_kind(Kind::Float);
-        let squares = xs32.square();
-        let n = self.size;
-        let (means, count) = match self.region {
-            Region::WithinMap => (
-                squares.avg_pool2d([n, n], [1, 1], [n / 2, n / 2], false, true, None::<i64>),
-                n * n,
-            ),
-            Region::AcrossMaps => (
-                squares
-                    .unsqueeze(1)
-                    .avg_pool3d([n, 1, 1], [1, 1, 1], [n / 2, 0, 0], false, true, None::<i64>)
-                    .squeeze_dim(1),
-                n,
-            ),
-        };
-        let alpha = match self.alpha_form {
-            AlphaForm::Mean => self.alpha,
-            AlphaForm::Sum => self.alpha * count as f64,
-        };
-        (xs32 * (means * alpha + self.k).pow_tensor_scalar(-self.beta)).to_kind(kind)
-    }
-}
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct LocallyConnectedConfig {
     pub c_in: i64,

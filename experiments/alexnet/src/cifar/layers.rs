@@ -1,6 +1,6 @@
 //! What the tables of the CIFAR nets are made of.
 
-use super::composed::{AlphaForm, Region, ResponseNorm};
+use common::nn::lrn::{AlphaForm, Region, ResponseNorm};
 use serde::{Deserialize, Serialize};
 
 /// One layer of a table.

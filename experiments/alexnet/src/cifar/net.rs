@@ -1,7 +1,7 @@
 //! A net built from its table. `N` pictures in a batch, `C` channels, `S` rows and columns of a view.
 
-use super::composed::ResponseNorm;
 use super::composed::{LocallyConnected, LocallyConnectedConfig};
+use common::nn::lrn::ResponseNorm;
 use common::nn::probe::Probe;
 use common::optim::{ParamGroup, Sgd, SgdConfig, SgdForm};
 use tch::nn::{self, Init, Module as _};
@@ -225,9 +225,9 @@ pub fn multiply_adds(table: &Table, channels: i64, side: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cifar::composed::Region;
     use crate::cifar::layers::norm;
     use crate::cifar::nets::Net;
+    use common::nn::lrn::Region;
     use common::optim::{Optimizer as _, named_params};
     use tch::Device;
     use tch::nn::VarStore;

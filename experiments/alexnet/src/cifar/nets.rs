@@ -4,7 +4,7 @@
 //! `examples/cifar10/cifar10_quick_train_test.prototxt`. They agree on what is not in the tables: inputs
 //! are 0 to 255 minus the mean picture, momentum 0.9, learning rate 0.001, twice that for biases.
 
-use super::composed::Region;
+use common::nn::lrn::Region;
 use serde::{Deserialize, Serialize};
 
 use super::layers::Layer::{AvgPool, MaxPool, Relu};
