@@ -59,6 +59,7 @@ pub(crate) fn test_errors(data: &str, bars: &[Bar], about_cifar: bool) -> Figure
             y: Axis::linear("test error").range(0.0, (top * 1.1).min(1.0)),
             series: vec![ours],
             references,
+            ..Panel::default()
         }],
         columns: 1,
     }
@@ -96,6 +97,7 @@ pub(crate) fn curves(data: &str, nets: &[(&str, Vec<&Run>, usize)]) -> Figure {
                 .into_iter()
                 .map(|x| Reference::vertical("end of a stage", x))
                 .collect(),
+            ..Panel::default()
         }
     });
     Figure {
