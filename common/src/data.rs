@@ -23,6 +23,7 @@ pub mod lookup;
 mod obtain;
 mod own;
 mod packages;
+pub mod photos;
 pub mod pickle;
 pub mod sampler;
 #[cfg(test)]

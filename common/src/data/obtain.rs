@@ -94,7 +94,7 @@ fn fetched(name: &str, set: &DataSet, lookup: &Lookup, from: String) -> Result<F
 }
 
 /// Holds the set's lock until dropped; the system lets go of it when a process dies.
-fn lock(dir: &Path) -> Result<File, DataError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, DataError> {
     let path = dir.join(".lock");
     let file = File::create(&path).map_err(DataError::io(&path, "create"))?;
     if file.try_lock().is_err() {
