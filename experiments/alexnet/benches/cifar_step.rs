@@ -75,11 +75,11 @@ fn time(args: &Args, net: Net) -> anyhow::Result<(f64, f64)> {
     };
     let set = Arc::new(Pictures::new(&noise(), PICTURES));
     let (mean, side) = (set.mean_view(views), views.side(set.size) as i64);
-    let mut vs = VarStore::new(Device::Cpu);
+    let vs = VarStore::new(Device::Cpu);
     let table = net.table();
     let (normalisation, pooling) = (Normalisation::Published, Pooling::Overlapping);
     let built = CifarNet::new(&vs.root(), &table, &normalisation, pooling, 3, side);
-    to_channels_last(&mut vs);
+    to_channels_last(&vs);
     let params = named_params(&vs);
     let mut opt = optimizer(&params, &table, 0.9, 2.0, true);
     let autocast = || precision.autocast(Device::Cpu);

@@ -17,16 +17,20 @@ pub(super) struct LocallyConnected {
     bs: Tensor,
 }
 impl LocallyConnected {
-    pub(super) fn new(path: &nn::Path, config: LocallyConnectedConfig) -> Self {
-        let LocallyConnectedConfig { c_in, c_out, side, kernel, stdev, .. } = config;
-        let ws = path.randn("weight", &[side * side, c_in * kernel * kernel, c_out], 0.0, stdev);
-        let bs = path.zeros("bias", &[side * side, 1, c_out]);
-        Self { config, ws, bs }
+    pub(super) fn new(path: &nn::Path, config: &LocallyConnectedConfig) -> Self {
+        let LocallyConnectedConfig { c_in, c_out, side, kernel, stdev, .. } = *config;
+        let ws = path.randn("weight", &[side * side, kernel * kernel * c_in, c_out], 0.0, stdev);
+        let bs = path.zeros("bias", &[side * side, c_out]);
+        Self { config: *config, ws, bs }
     }
     pub(super) fn forward(&self, xs: &Tensor) -> Tensor {
-        let LocallyConnectedConfig { c_out, side, kernel: k, padding: p, .. } = self.config;
-        let columns = xs.im2col([k, k], [1, 1], [p, p], [1, 1]); // [N, CKK, L]
-        let ys = columns.permute([2, 0, 1]).matmul(&self.ws) + &self.bs; // [L, N, out]
+        let LocallyConnectedConfig { c_in, c_out, side, kernel: k, padding: p, .. } = self.config;
+        let patches = xs
+            .im2col([k, k], [1, 1], [p, p], [1, 1]) // [N, c_in · k², S²]
+            .reshape([-1, c_in, k * k, side * side])
+            .permute([3, 0, 2, 1]) // [S², N, k², c_in]
+            .flatten(2, 3);
+        let ys = patches.matmul(&self.ws) + self.bs.unsqueeze(1); // [S², N, out]
         ys.permute([1, 2, 0]).reshape([-1, c_out, side, side])
     }
 }

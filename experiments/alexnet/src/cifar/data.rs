@@ -56,9 +56,9 @@ pub struct Pictures {
 pub struct MeanView(Vec<f32>);
 
 impl Views {
-    /// Rows and columns of a view of a picture with `size`.
+    /// Rows and columns of a view of a picture with `size`; 0 where the border leaves nothing.
     pub fn side(self, size: usize) -> usize {
-        size - 2 * self.border()
+        size.saturating_sub(2 * self.border())
     }
 
     fn border(self) -> usize {

@@ -63,7 +63,7 @@ impl CifarNet {
                         stdev,
                     };
                     c = out;
-                    (name.to_owned(), Step::Local(LocallyConnected::new(&(path / name), config)))
+                    (name.to_owned(), Step::Local(LocallyConnected::new(&(path / name), &config)))
                 }
                 Layer::Full(weights) => {
                     let Weights { name, out, stdev, .. } = *weights;

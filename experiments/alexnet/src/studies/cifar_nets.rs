@@ -39,6 +39,9 @@ pub const DATASETS: [&str; 3] = ["cifar10", "cifar10-jpeg", "fashion-mnist"];
 /// The two copies of the pictures that are there lossless and as JPEG.
 const COPIES: [(&str, &str); 2] = [("lossless", "cifar10-lossless"), ("jpeg", "cifar10-jpeg")];
 
+/// Rows and columns that three pools take to 1.
+const LEAST_SIDE: usize = 8;
+
 /// `[cifar-nets]` of a preset.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -191,6 +194,15 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
             }
         }
         Err(missing) => tracing::warn!("cifar-nets: jpeg-cost is left out, {missing}"),
+    }
+    for (data, name, _, config) in &cells {
+        let (size, views) = (splits.train.height, config.train.views);
+        let side = views.side(size);
+        ensure!(
+            side >= LEAST_SIDE,
+            "cifar-nets, {name}: pictures of {size}x{size} ({data}) leave views of {side}x{side}; the nets \
+             pool three times and take at least {LEAST_SIDE}x{LEAST_SIDE}: choose a smaller border"
+        );
     }
     cells.sort_by_key(|(_, name, _, config)| (cost(&config.train, &splits.train), name.clone()));
 

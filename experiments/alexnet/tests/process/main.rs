@@ -4,6 +4,7 @@
 //! with an empty environment but for `PATH`, and needs no network.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+mod cifar;
 mod damage;
 mod data;
 mod disk;

@@ -36,25 +36,30 @@ impl Outcome {
             checkpoint: checkpoint(&place.checkpoints(variant)),
         }
     }
+
+    /// Fails unless this outcome of `variant` is that of a run that nothing stopped.
+    #[track_caller]
+    pub(crate) fn assert_is(&self, unbroken: &Self, variant: &str) {
+        assert_eq!(self.record, unbroken.record, "{variant}: run.json");
+        assert_eq!(self.rows, unbroken.rows, "{variant}: metrics.csv");
+        assert_eq!(self.events.len(), unbroken.events.len(), "{variant}: number of events");
+        let differ = self.events.iter().zip(&unbroken.events).position(|(a, b)| a != b);
+        assert_eq!(differ, None, "{variant}: this event is another");
+        let sizes = |outcome: &Self| -> Vec<_> {
+            outcome.checkpoint.iter().map(|(name, bytes)| (name.clone(), bytes.len())).collect()
+        };
+        assert_eq!(sizes(self), sizes(unbroken), "{variant}: files of the last checkpoint");
+        for (name, bytes) in &unbroken.checkpoint {
+            assert!(self.checkpoint[name] == *bytes, "{variant}: {name} has other bytes");
+        }
+    }
 }
 
 /// Fails unless both runs of [`LONG`] ended in `place` as they do when nothing stops them.
 #[track_caller]
 pub(crate) fn assert_as_unbroken(place: &Place) {
     for (variant, unbroken) in LONG_RUNS.into_iter().zip(unbroken()) {
-        let found = Outcome::of(place, variant);
-        assert_eq!(found.record, unbroken.record, "{variant}: run.json");
-        assert_eq!(found.rows, unbroken.rows, "{variant}: metrics.csv");
-        assert_eq!(found.events.len(), unbroken.events.len(), "{variant}: number of events");
-        let differ = found.events.iter().zip(&unbroken.events).position(|(a, b)| a != b);
-        assert_eq!(differ, None, "{variant}: this event is another");
-        let sizes = |outcome: &Outcome| -> Vec<_> {
-            outcome.checkpoint.iter().map(|(name, bytes)| (name.clone(), bytes.len())).collect()
-        };
-        assert_eq!(sizes(&found), sizes(unbroken), "{variant}: files of the last checkpoint");
-        for (name, bytes) in &unbroken.checkpoint {
-            assert!(found.checkpoint[name] == *bytes, "{variant}: {name} has other bytes");
-        }
+        Outcome::of(place, variant).assert_is(unbroken, variant);
     }
 }
 

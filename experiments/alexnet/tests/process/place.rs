@@ -36,12 +36,19 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Data, cache and results of one test; removed at its end.
 pub(crate) struct Place {
     root: tempfile::TempDir,
+    /// The study that runs here.
+    study: &'static str,
 }
 
 impl Place {
-    /// A place with the usual pictures.
+    /// A place with the usual pictures, for Figure 1.
     pub(crate) fn new() -> Self {
-        let place = Self { root: tempfile::tempdir().unwrap() };
+        Self::of("relu-vs-tanh")
+    }
+
+    /// A place with the usual pictures, for `study`.
+    pub(crate) fn of(study: &'static str) -> Self {
+        let place = Self { root: tempfile::tempdir().unwrap(), study };
         pictures::write(&place.path("data"), pictures::SIZE, 0);
         place
     }
@@ -57,7 +64,7 @@ impl Place {
 
     /// `run` with the smoke preset on this place's data, and `args`.
     pub(crate) fn run(&self, args: &[&str]) -> Command {
-        let mut command = self.alexnet(&["run", "--preset", "smoke", "--threads", "1"]);
+        let mut command = self.alexnet(&["run", self.study, "--preset", "smoke", "--threads", "1"]);
         command.args(["--device", "cpu", "--data", "data", "--out", "results"]).args(args);
         command
     }
@@ -84,7 +91,7 @@ impl Place {
 
     /// The only study's folder in `results`.
     pub(crate) fn study(&self) -> PathBuf {
-        only_folder(&self.path("results/alexnet")).join("relu-vs-tanh")
+        only_folder(&self.path("results/alexnet")).join(self.study)
     }
 
     /// Where the checkpoints of a run in `results` lie.
