@@ -5,6 +5,12 @@ use ledger::stats::{Estimate, mean_over_seeds};
 
 use crate::studies::cifar_nets::Run;
 
+/// Breaks a line.
+const GAP: (f64, f64) = (f64::NAN, f64::NAN);
+
+/// The highest error that the curves' panels show.
+const HIGHEST: f64 = 0.8;
+
 /// The test error of one variant.
 #[derive(Debug)]
 pub(crate) struct Bar {
@@ -33,12 +39,12 @@ pub(crate) fn test_errors(data: &str, bars: &[Bar], about_cifar: bool) -> Figure
     let ours = Series::new("ours", Style::Intervals, bars.iter().enumerate().map(at).collect())
         .band(bars.iter().enumerate().filter_map(interval).collect())
         .colour(0);
+    // One line with gaps, so that the legend names it once.
     let dash = |(i, bar): (usize, &Bar)| {
-        let ends = [i as f64 - 0.35, i as f64 + 0.35];
-        Reference::curve("published", ends.map(|x| (x, bar.published)).into())
+        [(i as f64 - 0.35, bar.published), (i as f64 + 0.35, bar.published), GAP]
     };
-    let references =
-        if about_cifar { bars.iter().enumerate().map(dash).collect() } else { Vec::new() };
+    let published = Reference::curve("published", bars.iter().enumerate().flat_map(dash).collect());
+    let references = if about_cifar { vec![published] } else { Vec::new() };
     let largest = bars.iter().map(|bar| bar.estimate.high.unwrap_or(bar.estimate.value));
     let top = largest.chain(bars.iter().map(|bar| bar.published)).fold(0.0, f64::max);
     let each = |bar: &Bar| {
@@ -88,15 +94,15 @@ pub(crate) fn curves(data: &str, nets: &[(&str, Vec<&Run>, usize)]) -> Figure {
         }
         let mut ends = runs.first().map(|run| run.stage_ends()).unwrap_or_default();
         ends.pop(); // the end of training
+        let boundary = |x: f64| [(x, 0.0), (x, HIGHEST), GAP];
+        let boundaries =
+            Reference::curve("end of a stage", ends.into_iter().flat_map(boundary).collect());
         Panel {
             title: (*variant).to_owned(),
             x: Axis::linear("epochs").range(0.0, end * 1.02),
-            y: Axis::linear("error").range(0.0, 0.8),
+            y: Axis::linear("error").range(0.0, HIGHEST),
             series,
-            references: ends
-                .into_iter()
-                .map(|x| Reference::vertical("end of a stage", x))
-                .collect(),
+            references: vec![boundaries],
             ..Panel::default()
         }
     });
