@@ -4,10 +4,28 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The shim's sources: the context (autocast, random state, threads), the optimisers, the layers.
-const SOURCES: [&str; 3] = ["csrc/context.cpp", "csrc/optim.cpp", "csrc/lrn.cpp"];
+const SOURCES: [&str; 4] = ["csrc/context.cpp", "csrc/optim.cpp", "csrc/lrn.cpp", "csrc/mlstm.cpp"];
+
+/// What they include.
+const HEADERS: [&str; 3] = ["csrc/shim.h", "csrc/isa.h", "csrc/mlstm_kernel.h"];
+
+/// Compiled once for each instruction set.
+const KERNEL: &str = "csrc/mlstm_kernel.cpp";
+
+/// Names and compiler flags of the instruction sets; mlstm.cpp picks one at run time.
+fn instruction_sets() -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut sets = vec![("baseline", vec![])];
+    if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
+        let avx512 = vec!["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"];
+        sets.push(("avx2", vec!["-mavx2", "-mfma"]));
+        sets.push(("avx512", avx512.clone()));
+        sets.push(("avx512bf16", [avx512, vec!["-mavx512bf16"]].concat()));
+    }
+    sets
+}
 
 fn main() {
-    for file in SOURCES.iter().chain(&["csrc/shim.h", "csrc/isa.h"]) {
+    for file in SOURCES.iter().chain(&HEADERS).chain(&[KERNEL]) {
         println!("cargo::rerun-if-changed={file}");
     }
     // torch-sys has found libtorch and passes its library folder on.
@@ -35,6 +53,18 @@ fn main() {
         .flag_if_supported("-Wno-unused-parameter") // libtorch's own headers
         .files(SOURCES)
         .compile("shim");
+
+    for (name, flags) in instruction_sets() {
+        cc::Build::new()
+            .cpp(true)
+            .std("c++20")
+            .opt_level(3)
+            .flag("-ffp-contract=fast") // fused multiply-adds where the set has them
+            .define("MLSTM_ISA", name)
+            .flags(flags)
+            .file(KERNEL)
+            .compile(&format!("mlstm_{name}"));
+    }
 
     println!("cargo::rustc-link-search=native={}", lib.display());
     println!("cargo::rustc-link-lib=dylib=torch_cpu");

@@ -90,3 +90,11 @@ int shim_adam(const tensor *params, const tensor *exp_avgs, const tensor *exp_av
 int shim_response_norm(tensor xs, int within_map, int64_t radius, double scale, double beta,
                        double k, tensor *out);
 }
+
+// The multiplicative LSTM over a segment (mlstm.cpp), on the CPU. symbols: [time, batch] integers;
+// embedding: [vocab, e]; wx: [e, 4 hidden], wh: [hidden, 4 hidden], wmx: [e, hidden], wmh: [hidden,
+// hidden] as they are to be used (normalised), b: [4 hidden], all fp32; h, c: [batch, hidden] fp32.
+// out: hs [time, batch, hidden], bf16 under such an autocast; the last h and c; cs [time, batch,
+// hidden], which has no gradient.
+extern "C" int shim_mlstm(tensor symbols, tensor embedding, tensor wx, tensor wh, tensor wmx,
+                          tensor wmh, tensor b, tensor h, tensor c, tensor *out);

@@ -4,6 +4,7 @@ use tch::Tensor;
 use tch::nn::VarStore;
 
 pub mod lrn;
+pub mod mlstm;
 pub mod probe;
 pub mod transformer;
 

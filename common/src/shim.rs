@@ -92,6 +92,7 @@ macro_rules! call {
 }
 
 pub(crate) mod lrn;
+pub mod mlstm;
 
 /// The tensors' addresses, as the shim takes them; valid while `tensors` are.
 ///
