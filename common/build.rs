@@ -7,7 +7,7 @@ use std::{env, fs};
 const SOURCES: [&str; 4] = ["csrc/context.cpp", "csrc/optim.cpp", "csrc/lrn.cpp", "csrc/mlstm.cpp"];
 
 /// What they include.
-const HEADERS: [&str; 3] = ["csrc/shim.h", "csrc/isa.h", "csrc/mlstm_kernel.h"];
+const HEADERS: [&str; 4] = ["csrc/shim.h", "csrc/bf16.h", "csrc/isa.h", "csrc/mlstm_kernel.h"];
 
 /// Compiled once for each instruction set.
 const KERNEL: &str = "csrc/mlstm_kernel.cpp";

@@ -15,7 +15,7 @@
 //   within a map, contiguous      a row is a map's row, W numbers        both, step 1
 // Rows are worked off in order. The few that a window reaches are kept in rings that stay in cache.
 
-#include "isa.h"
+#include "bf16.h"
 #include "shim.h"
 
 #include <ATen/Parallel.h>
@@ -24,12 +24,14 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <type_traits>
 
 namespace {
 
+using shim::Bf16;
+using shim::narrow;
+using shim::Wide;
+using shim::widen;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -48,34 +50,6 @@ struct Tile {
   int64_t rows, length, stride;
   int64_t step, along, over;
 };
-
-// bf16 as its bits; it is worked on as a float.
-struct Bf16 {
-  uint16_t bits;
-};
-template <typename T>
-using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
-
-template <typename T>
-SHIM_INLINE Wide<T> widen(T value) {
-  if constexpr (std::is_same_v<T, Bf16>) {
-    return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
-  } else {
-    return value;
-  }
-}
-
-// Rounds to the nearest, ties to even; a NaN stays one.
-template <typename T>
-SHIM_INLINE T narrow(Wide<T> value) {
-  if constexpr (std::is_same_v<T, Bf16>) {
-    auto bits = std::bit_cast<uint32_t>(value);
-    auto rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    return {static_cast<uint16_t>(value != value ? 0x7fc0 : rounded)};
-  } else {
-    return value;
-  }
-}
 
 // The working memory of a tile, in rows of `length` numbers.
 template <typename A>

@@ -89,6 +89,12 @@ int shim_adam(const tensor *params, const tensor *exp_avgs, const tensor *exp_av
 // sides, or `radius` pixels in the four directions of a map.
 int shim_response_norm(tensor xs, int within_map, int64_t radius, double scale, double beta,
                        double k, tensor *out);
+
+// Own filters at each position of maps `xs: [N, c_in, S, S]`, with its gradients, to
+// [N, c_out, S', S'] with the channels last in memory. Filters are [S'², kernel² · c_in, c_out], a
+// tap's maps adjacent; biases [S'², c_out].
+int shim_locally_connected(tensor xs, tensor filters, tensor biases, int64_t kernel,
+                           int64_t padding, tensor *out);
 }
 
 // The multiplicative LSTM over a segment (mlstm.cpp), on the CPU. symbols: [time, batch] integers;

@@ -3,11 +3,13 @@
 use tch::Tensor;
 use tch::nn::VarStore;
 
+pub mod locally_connected;
 pub mod lrn;
 pub mod mlstm;
 pub mod probe;
 pub mod transformer;
 
+pub use locally_connected::{LocallyConnected, LocallyConnectedConfig};
 pub use lrn::ResponseNorm;
 
 /// Lays the 4-dimensional variables of `vs` (convolution weights) out with the channels last in
