@@ -290,14 +290,20 @@ fn to_safetensors(tensors: &[(String, Tensor)]) -> Vec<u8> {
 }
 
 fn from_safetensors(path: &Path, bytes: &[u8]) -> Result<Tensors, CheckpointError> {
-    let damaged = |what: String| CheckpointError::Damaged { path: path.into(), what };
-    let file = SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
+    parse_safetensors(bytes).map_err(|what| CheckpointError::Damaged { path: path.into(), what })
+}
+
+/// Tensors by name from the bytes of a safetensors file, on the CPU; else what is wrong with them.
+pub(crate) fn parse_safetensors(bytes: &[u8]) -> Result<Tensors, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
     let mut tensors = Tensors::new();
     for (name, view) in file.tensors() {
         let kind = kind(view.dtype())
-            .ok_or_else(|| damaged(format!("tensor {name} is of kind {:?}", view.dtype())))?;
+            .ok_or_else(|| format!("tensor {name} is of kind {:?}", view.dtype()))?;
         let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-        tensors.insert(name, Tensor::f_from_data_size(view.data(), &shape, kind)?);
+        let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)
+            .map_err(|error| format!("tensor {name}: {error}"))?;
+        tensors.insert(name, tensor);
     }
     Ok(tensors)
 }

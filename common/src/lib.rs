@@ -16,3 +16,4 @@ pub mod rng;
 pub mod session;
 pub mod shim;
 pub mod training_run;
+pub mod weights;

@@ -1,10 +1,16 @@
 //! A restricted pickle reader: values and arrays of bytes, as Python 2 wrote them into the official
-//! CIFAR-10 batches. A pickle is a program; this one knows only the instructions that build such
-//! data, calls nothing, and refuses everything else by name.
+//! CIFAR-10 batches, and dictionaries of tensors, as PyTorch writes them. A pickle is a program; this
+//! one knows only the instructions that build such data, calls nothing, and refuses everything else
+//! by name.
 //!
 //! Source: the instructions as Python's `Lib/pickletools.py` describes them, protocol 2.
 
 use std::collections::HashMap;
+
+mod objects;
+
+use self::objects::Global;
+pub use self::objects::{Element, StoredTensor};
 
 /// Why a pickle was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -44,7 +50,8 @@ enum Value {
     None,
     Bool(bool),
     Int(i64),
-    /// Range in the input.
+    Float,
+    /// A string, as its range in the input.
     Bytes(usize, usize),
     List(Vec<Id>),
     Tuple(Vec<Id>),
@@ -56,20 +63,11 @@ enum Value {
     Dtype(Id),
     /// Shape and content of an array of unsigned bytes.
     Array(Vec<usize>, Id),
+    /// Numbers that lie beside the pickle: what they are, under which name, how many.
+    Storage(Element, Id, usize),
+    /// Offset, shape and strides, in elements, of a tensor within a storage.
+    Tensor(Id, usize, Vec<usize>, Vec<usize>),
 }
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Global {
-    Reconstruct,
-    NdArray,
-    Dtype,
-}
-
-const GLOBALS: [(&str, Global); 3] = [
-    ("numpy.core.multiarray _reconstruct", Global::Reconstruct),
-    ("numpy ndarray", Global::NdArray),
-    ("numpy dtype", Global::Dtype),
-];
 
 /// A pickle that was read: its values, of which one is the result.
 #[derive(Debug)]
@@ -122,6 +120,37 @@ impl<'a> Pickle<'a> {
         }
     }
 
+    /// Keys and values of the dictionary that is the pickle's result, in its order; `None` for another
+    /// result, or keys that are no text.
+    pub fn entries(&self) -> Option<Vec<(&'a str, Id)>> {
+        let Value::Dict(pairs) = self.value(self.root) else { return None };
+        let text = |id: Id| std::str::from_utf8(self.bytes(id)?).ok();
+        pairs.iter().map(|(key, value)| Some((text(*key)?, *value))).collect()
+    }
+
+    /// A tensor: where its numbers are.
+    pub fn tensor(&self, id: Id) -> Option<StoredTensor<'_>> {
+        let Value::Tensor(storage, offset, shape, strides) = self.value(id) else { return None };
+        let Value::Storage(element, key, len) = self.value(*storage) else { return None };
+        let storage = std::str::from_utf8(self.bytes(*key)?).ok()?;
+        let (element, len, offset) = (*element, *len, *offset);
+        Some(StoredTensor { element, storage, len, offset, shape, strides })
+    }
+
+    /// What a value is, for messages.
+    pub fn what(&self, id: Id) -> &'static str {
+        match self.value(id) {
+            Value::None => "nothing",
+            Value::Bool(_) | Value::Int(_) | Value::Float => "a number",
+            Value::Bytes(..) => "text",
+            Value::List(_) | Value::Tuple(_) => "a list",
+            Value::Dict(_) => "a dictionary",
+            Value::EmptyArray | Value::Array(..) => "an array of numpy's",
+            Value::Global(_) | Value::Dtype(_) | Value::Storage(..) => "a part of a tensor",
+            Value::Tensor(..) => "a tensor",
+        }
+    }
+
     fn value(&self, id: Id) -> &Value {
         &self.values[id.0]
     }
@@ -157,8 +186,13 @@ impl<'a> Machine<'a> {
                     let int = i32::from_le_bytes(self.array()?); // BININT
                     self.push(Value::Int(i64::from(int)));
                 }
-                b'U' => self.string::<1>()?, // SHORT_BINSTRING
-                b'T' => self.string::<4>()?, // BINSTRING
+                0x8a => self.long()?, // LONG1
+                b'G' => {
+                    self.take(8)?; // BINFLOAT; no reader wants its value
+                    self.push(Value::Float);
+                }
+                b'U' => self.string::<1>()?,        // SHORT_BINSTRING
+                b'T' | b'X' => self.string::<4>()?, // BINSTRING, BINUNICODE
                 b']' => self.push(Value::List(Vec::new())),
                 b'}' => self.push(Value::Dict(Vec::new())),
                 b')' => self.push(Value::Tuple(Vec::new())),
@@ -202,6 +236,7 @@ impl<'a> Machine<'a> {
                 b'c' => self.global()?,
                 b'R' => self.reduce()?,
                 b'b' => self.build()?,
+                b'Q' => self.storage()?, // BINPERSID
                 _ => return Err(PickleError::Instruction { code, at }),
             }
         }
@@ -249,6 +284,20 @@ impl<'a> Machine<'a> {
     fn int<const N: usize>(&mut self) -> Result<(), PickleError> {
         let int = little_endian(self.take(N)?);
         self.push(Value::Int(int as i64));
+        Ok(())
+    }
+
+    /// A signed little-endian number after its length in bytes.
+    fn long(&mut self) -> Result<(), PickleError> {
+        let n = usize::from(self.take(1)?[0]);
+        let bytes = self.take(n)?;
+        if n > 8 {
+            return self.broken("a number of more than 64 bits");
+        }
+        let fill = if bytes.last().is_some_and(|last| last & 0x80 != 0) { 0xff } else { 0 };
+        let mut whole = [fill; 8];
+        whole[..n].copy_from_slice(bytes);
+        self.push(Value::Int(i64::from_le_bytes(whole)));
         Ok(())
     }
 
@@ -305,85 +354,6 @@ impl<'a> Machine<'a> {
         let line = self.take(end + 1)?;
         Ok(String::from_utf8_lossy(&line[..end]).into_owned())
     }
-
-    fn global(&mut self) -> Result<(), PickleError> {
-        let name = format!("{} {}", self.line()?, self.line()?);
-        match GLOBALS.iter().find(|(known, _)| *known == name) {
-            Some((_, global)) => self.push(Value::Global(*global)),
-            None => return Err(PickleError::Global(name)),
-        }
-        Ok(())
-    }
-
-    /// Only the two calls numpy's pickles make: `_reconstruct(ndarray, (0,), 'b')` and
-    /// `dtype('u1', 0, 1)`.
-    fn reduce(&mut self) -> Result<(), PickleError> {
-        let (arguments, function) = (self.pop()?, self.pop()?);
-        let value = |id: Id| &self.values[id.0];
-        let Value::Tuple(arguments) = value(arguments) else {
-            return self.broken("a call without a tuple of arguments");
-        };
-        let made = match (value(function), arguments.first().map(|a| (*a, value(*a)))) {
-            (Value::Global(Global::Reconstruct), Some((_, Value::Global(Global::NdArray)))) => {
-                Value::EmptyArray
-            }
-            (Value::Global(Global::Dtype), Some((name, Value::Bytes(..)))) => Value::Dtype(name),
-            _ => return self.broken("a call of something else than an array or its type"),
-        };
-        self.push(made);
-        Ok(())
-    }
-
-    /// The state of a type (which says nothing for bytes), or of an array:
-    /// (version, shape, type, is Fortran's order, content).
-    fn build(&mut self) -> Result<(), PickleError> {
-        let (state, object) = (self.pop()?, self.pop()?);
-        let value = |id: Id| &self.values[id.0];
-        let Value::Tuple(state) = value(state) else {
-            return self.broken("a state that is no tuple");
-        };
-        let built = match (value(object), state.as_slice()) {
-            (dtype @ Value::Dtype(_), _) => dtype.clone(),
-            (Value::EmptyArray, [_, shape, dtype, fortran, content]) => {
-                match (value(*shape), value(*dtype), value(*fortran), value(*content)) {
-                    (
-                        Value::Tuple(shape),
-                        Value::Dtype(dtype),
-                        Value::Bool(false) | Value::Int(0),
-                        Value::Bytes(from, to),
-                    ) if self.is_byte(*dtype) => {
-                        let dims: Option<Vec<usize>> = shape
-                            .iter()
-                            .map(|d| match value(*d) {
-                                Value::Int(d) => usize::try_from(*d).ok(),
-                                _ => None,
-                            })
-                            .collect();
-                        let size = dims.as_ref().and_then(|dims| {
-                            dims.iter().try_fold(1_usize, |size, d| size.checked_mul(*d))
-                        });
-                        match dims {
-                            Some(dims) if size == Some(to - from) => Value::Array(dims, *content),
-                            _ => {
-                                return self
-                                    .broken("an array whose shape does not fit its content");
-                            }
-                        }
-                    }
-                    _ => return self.broken("an array that is not of plain unsigned bytes"),
-                }
-            }
-            _ => return self.broken("a state of something else than an array or its type"),
-        };
-        // The object is built in place: it may have been remembered before.
-        self.values[object.0] = built;
-        self.stack.push(object);
-        Ok(())
-    }
-
-    fn is_byte(&self, dtype: Id) -> bool {
-        matches!(&self.values[dtype.0], Value::Bytes(from, to) if &self.bytes[*from..*to] == b"u1")
-    }
 }
 
 fn little_endian(bytes: &[u8]) -> usize {
@@ -439,8 +409,8 @@ mod tests {
             error.to_string(),
             "pickle names `posix system`, which is not plain data: refused"
         );
-        // INST, OBJ, BINUNICODE, LONG1, PERSID, EXT1, NEWOBJ, FRAME.
-        for code in [b'i', b'o', b'X', 0x8a, b'P', 0x82, 0x81, 0x95] {
+        // INST, OBJ, PERSID, EXT1, NEWOBJ, FRAME, STACK_GLOBAL.
+        for code in [b'i', b'o', b'P', 0x82, 0x81, 0x95, 0x93] {
             let error = Pickle::parse(&[0x80, 2, b'}', code, 0, 0]).unwrap_err();
             assert_eq!(error, PickleError::Instruction { code, at: 3 });
         }
