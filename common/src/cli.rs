@@ -22,7 +22,7 @@ mod data;
 mod list;
 mod redraw;
 
-pub use args::{Command, CompareArgs, DataArgs, FiguresArgs, RunArgs, VerifyArgs};
+pub use args::{Command, CompareArgs, DataArgs, FiguresArgs, Places, RunArgs, VerifyArgs};
 
 /// Carries out one of the shared verbs.
 ///
@@ -119,7 +119,7 @@ pub(crate) fn resume_command() -> String {
 }
 
 /// Logs go to stderr; `LANDMARKS_LOG` overrides the level (`debug`, `common=trace`, …).
-fn start_logs(quiet: bool, verbose: u8) {
+pub fn start_logs(quiet: bool, verbose: u8) {
     let level = match (quiet, verbose) {
         (true, _) => "warn",
         (false, 0) => "info",

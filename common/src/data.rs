@@ -31,7 +31,7 @@ mod test_server;
 mod unpack;
 mod verify;
 
-pub(crate) use self::verify::sha256_file;
+pub use self::verify::sha256_file;
 
 /// Reads the pictures of a located set; the decoded form is kept in the cache.
 ///

@@ -15,7 +15,10 @@ use super::error::DataError;
 use ledger::run::hex;
 
 /// sha256 of a file, in hex.
-pub(crate) fn sha256_file(path: &Path) -> Result<String, DataError> {
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn sha256_file(path: &Path) -> Result<String, DataError> {
     let mut file = File::open(path).map_err(DataError::io(path, "open"))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];

@@ -5,13 +5,16 @@ use common::experiment::{Experiment, Study};
 use common::preset::Source;
 
 pub mod cifar;
+pub mod class_index;
 pub mod data;
 pub mod eval;
 pub mod figures;
 pub mod model;
 pub mod network;
+pub mod predict;
 pub mod studies;
 pub mod train;
+pub mod weights;
 
 use studies::{cifar_nets, relu_vs_tanh};
 

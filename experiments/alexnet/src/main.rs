@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use alexnet::predict::{PredictArgs, predict};
 use clap::{Parser, Subcommand};
 use common::cli;
 
@@ -16,9 +17,16 @@ struct Cli {
 enum Verb {
     #[command(flatten)]
     Shared(cli::Command),
+    /// Say what is on pictures: the most probable classes
+    Predict(PredictArgs),
 }
 
 fn main() -> ExitCode {
-    let Verb::Shared(command) = Cli::parse().verb;
-    cli::exit(|| cli::execute(&alexnet::ALEXNET, command))
+    cli::exit(|| match Cli::parse().verb {
+        Verb::Shared(command) => cli::execute(&alexnet::ALEXNET, command),
+        Verb::Predict(args) => {
+            cli::start_logs(false, 0);
+            predict(&args)
+        }
+    })
 }

@@ -13,6 +13,7 @@ mod locks;
 mod outcome;
 mod pictures;
 mod place;
+mod predict;
 mod resume;
 mod smoke;
 mod usage;
