@@ -28,6 +28,7 @@ pub mod pickle;
 pub mod sampler;
 #[cfg(test)]
 mod test_server;
+pub mod text;
 mod unpack;
 mod verify;
 

@@ -89,7 +89,26 @@ pub enum DataError {
         /// Needed, with a reserve.
         need_mb: u64,
     },
-    /// Ctrl-C or SIGTERM while fetching.
+    /// Labels that leave nothing to tell apart.
+    #[error("{name}: {texts} labelled texts of one class only; a classifier needs both classes")]
+    OneClass {
+        /// The data set.
+        name: String,
+        /// How many texts.
+        texts: usize,
+    },
+    /// No shard of a text fills one batch.
+    #[error(
+        "the longest shard has {longest} bytes, a batch needs {need} bytes of one shard: fewer shards, a smaller \
+         batch, or more text"
+    )]
+    Segments {
+        /// Bytes of the longest shard.
+        longest: u64,
+        /// Bytes that streams and steps ask for.
+        need: u64,
+    },
+    /// Ctrl-C or SIGTERM while fetching or reading.
     #[error("{0}; what was fetched is kept and the next start goes on from there")]
     Interrupted(#[source] Interrupted),
     /// A registry package could not be fetched or unpacked.
