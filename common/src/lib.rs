@@ -8,6 +8,7 @@ pub mod device;
 pub mod experiment;
 pub mod grid;
 pub mod interrupt;
+pub mod linear;
 pub mod nn;
 pub mod optim;
 pub mod preset;
