@@ -6,7 +6,6 @@
 //!
 //! Source: cuda-convnet, `example-layers/`; how they were trained is in its `docs/Methodology.md`.
 
-mod composed;
 pub mod data;
 pub mod layers;
 pub mod net;

@@ -1,6 +1,6 @@
 //! A net built from its table. `N` pictures in a batch, `C` channels, `S` rows and columns of a view.
 
-use super::composed::{LocallyConnected, LocallyConnectedConfig};
+use common::nn::locally_connected::{LocallyConnected, LocallyConnectedConfig};
 use common::nn::lrn::ResponseNorm;
 use common::nn::probe::Probe;
 use common::optim::{ParamGroup, Sgd, SgdConfig, SgdForm};

@@ -106,13 +106,16 @@ impl Run {
             Quantity::FirstStage => {
                 // A stage ends with a row, whose epoch is the stage's up to the rounding of steps.
                 let end = self.stage_ends()[0] + 1e-6;
-                let last: Vec<f64> = self
+                let starts = std::iter::once(0.0).chain(self.rows.iter().map(|row| row.0));
+                let last = self
                     .rows
                     .iter()
-                    .filter(|row| row.0 <= end && row.0 > end - 1.0)
-                    .map(|row| row.1)
-                    .collect();
-                (!last.is_empty()).then(|| last.iter().sum::<f64>() / last.len() as f64)
+                    .zip(starts)
+                    .filter(|(row, _)| row.0 <= end && row.0 > end - 1.0);
+                let (sum, epochs) = last.fold((0.0, 0.0), |(sum, epochs), (row, start)| {
+                    (sum + row.1 * (row.0 - start), epochs + row.0 - start)
+                });
+                (epochs > 0.0).then(|| sum / epochs)
             }
         }
     }
