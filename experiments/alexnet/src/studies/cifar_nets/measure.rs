@@ -248,3 +248,88 @@ pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
     }
     Ok(figures)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn near(found: Option<f64>, wanted: f64) {
+        assert!(found.is_some_and(|x| (x - wanted).abs() < 1e-9), "{found:?}, wanted {wanted}");
+    }
+
+    /// Two stages of 2 epochs each at scale 1; three of four test pictures are right.
+    fn run(scale: f64) -> Run {
+        let stage = |divisor: f64| json!({"share": 0.8, "epochs": 2.0, "divisor": divisor});
+        let config = json!({
+            "copy": null, "net": "layers-conv-local-13pct", "normalisation": "published",
+            "pooling": "overlapping", "views": {"crops": {"border": 4}}, "decay": true, "lr": 0.001,
+            "bias_lr_scale": 2.0, "momentum": 0.9, "batch": 128, "stages": [stage(1.0), stage(10.0)],
+            "scale": scale, "pictures": 50_000, "test_pictures": 10_000, "row_every": 10_000,
+            "val_rows": 20, "save_every": 200_000, "data_sha256": "",
+        });
+        let prediction = |views, predicted, loss| Prediction {
+            set: "test".into(),
+            views,
+            label: 3,
+            predicted,
+            loss,
+        };
+        Run {
+            variant: "layers-conv-local-13pct".into(),
+            seed: 0,
+            config: RunConfig::deserialize(config).unwrap(),
+            // Rows of 0.75 epochs, and what is left at the end of a stage.
+            rows: [(0.75, 3.0), (1.5, 2.0), (2.0, 1.0), (2.75, 0.5)]
+                .map(|(e, l)| (e, l, 0.5))
+                .into(),
+            val: Vec::new(),
+            predictions: [(1, 3, 0.5), (1, 3, 0.5), (1, 3, 0.5), (1, 4, 2.5), (10, 3, 0.25)]
+                .map(|(views, predicted, loss)| prediction(views, predicted, loss))
+                .into(),
+        }
+    }
+
+    #[test]
+    fn quantities_are_those_computed_by_hand() {
+        let run = run(1.0);
+        near(run.quantity(Quantity::Error(1)), 25.0);
+        near(run.quantity(Quantity::Error(10)), 0.0);
+        near(run.quantity(Quantity::Accuracy), 75.0);
+        near(run.quantity(Quantity::Loss), 1.0);
+        // The rows that end in the last pass, by their lengths: 0.75 epochs at 2, half an epoch at 1.
+        near(run.quantity(Quantity::FirstStage), (0.75 * 2.0 + 0.5) / 1.25);
+        assert_eq!(run.error("none", 1), None);
+    }
+
+    #[test]
+    fn a_run_is_as_published_on_the_official_pictures_and_the_whole_schedule_only() {
+        assert!(run(1.0).as_published("cifar10"));
+        assert!(!run(1.0).as_published("cifar10-jpeg"));
+        assert!(!run(0.2).as_published("cifar10"));
+        let mut part = run(1.0);
+        part.config.train.pictures = 40_000;
+        assert!(!part.as_published("cifar10"));
+    }
+
+    #[test]
+    fn every_claim_of_the_study_is_measured_and_every_variant_measured_is_in_the_presets() {
+        let claims = parse_claims(Path::new("claims.csv"), ALEXNET.claims).unwrap();
+        let mut of_study: Vec<&str> = claims
+            .iter()
+            .filter(|claim| claim.study == "cifar-nets" && !claim.extra())
+            .map(|claim| claim.id.as_str())
+            .collect();
+        let mut measured: Vec<&str> = CLAIMS.iter().map(|claim| claim.0).collect();
+        of_study.sort_unstable();
+        measured.sort_unstable();
+        assert_eq!(measured, of_study);
+        for source in ALEXNET.presets {
+            let preset: crate::studies::Preset = source.load(&[]).unwrap();
+            for (id, variant, _) in CLAIMS {
+                let known = preset.cifar_nets.variants.contains_key(variant);
+                assert!(known, "{}: {id} needs {variant}", source.name);
+            }
+        }
+    }
+}
