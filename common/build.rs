@@ -4,7 +4,13 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The shim's sources: the context (autocast, random state, threads), the optimisers, the layers.
-const SOURCES: [&str; 4] = ["csrc/context.cpp", "csrc/optim.cpp", "csrc/lrn.cpp", "csrc/mlstm.cpp"];
+const SOURCES: [&str; 5] = [
+    "csrc/context.cpp",
+    "csrc/optim.cpp",
+    "csrc/lrn.cpp",
+    "csrc/locally_connected.cpp",
+    "csrc/mlstm.cpp",
+];
 
 /// What they include.
 const HEADERS: [&str; 4] = ["csrc/shim.h", "csrc/bf16.h", "csrc/isa.h", "csrc/mlstm_kernel.h"];
