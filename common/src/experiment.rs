@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use ledger::claims::Measured;
 use ledger::plot::Figure;
-use ledger::run::RunRecord;
+use ledger::run::{RunError, RunRecord, finished_runs};
 
 use crate::preset::{Source, nearest};
 use crate::session::Session;
@@ -53,7 +53,7 @@ pub struct Study {
 pub type Drawings = Vec<(String, Figure)>;
 
 /// The finished runs of one study at one preset.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Finished {
     /// The preset, with `+<8 hex>` behind it when it was changed.
     pub preset: String,
@@ -61,6 +61,18 @@ pub struct Finished {
     pub folder: PathBuf,
     /// Each run's folder and record, sorted by data set, variant and seed.
     pub runs: Vec<(PathBuf, RunRecord)>,
+}
+
+impl Finished {
+    /// The finished runs of another study of the experiment at the same preset: those that this study's are
+    /// set against, made once for several.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed, a record that cannot be read.
+    pub fn beside(&self, study: &str) -> Result<Self, RunError> {
+        let folder = self.folder.with_file_name(study);
+        Ok(Self { preset: self.preset.clone(), runs: finished_runs(&folder)?, folder })
+    }
 }
 
 /// An unknown study.

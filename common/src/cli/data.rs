@@ -6,6 +6,7 @@ use anyhow::bail;
 
 use super::DataArgs;
 use crate::data::catalog::{Catalog, DataSet};
+use crate::data::error::DataError;
 use crate::data::lookup::Status;
 use crate::data::where_from;
 use crate::experiment::Experiment;
@@ -22,11 +23,26 @@ pub(super) fn data(experiment: &Experiment, args: &DataArgs) -> anyhow::Result<(
         } else {
             args.sets.iter().map(|name| vec![name.as_str()]).collect()
         };
+        let mut nowhere = None;
+        let mut here = 0;
         for names in wanted {
-            let located = catalog.first_available(&names, &lookup)?;
-            super::print(&format!("{}: whole, from {}\n", located.name, located.source))?;
+            match catalog.first_available(&names, &lookup) {
+                Ok(located) => {
+                    here += 1;
+                    super::print(&format!("{}: whole, from {}\n", located.name, located.source))?;
+                }
+                // Some studies want data that only a user or a mirror folder has; the others go on.
+                Err(error @ DataError::Unavailable { .. }) if args.sets.is_empty() => {
+                    super::print(&format!("{}: cannot be had here\n", names.join(" or ")))?;
+                    nowhere = Some(error);
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        return Ok(());
+        return match nowhere {
+            Some(error) if here == 0 => Err(error.into()),
+            _ => Ok(()),
+        };
     }
     let names: Vec<&str> = if args.sets.is_empty() {
         let mut seen = BTreeSet::new();

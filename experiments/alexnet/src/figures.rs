@@ -8,6 +8,8 @@ use crate::eval;
 use crate::model::Activation;
 use crate::studies::relu_vs_tanh::{Curve, REGIMES};
 
+pub(crate) mod ablations;
+pub(crate) mod anatomy;
 pub(crate) mod cifar_nets;
 
 /// What the paper's Figure 1 shows.

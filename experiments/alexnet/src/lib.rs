@@ -11,12 +11,16 @@ pub mod eval;
 pub mod figures;
 pub mod model;
 pub mod network;
+pub mod photographs;
 pub mod predict;
 pub mod studies;
 pub mod train;
 pub mod weights;
 
-use studies::{cifar_nets, relu_vs_tanh};
+use studies::ablations::{
+    self, Augmentation, Depth, Dropout, ImageNet, Lrn, OverlappingPooling, TwoTowers,
+};
+use studies::{anatomy, cifar_nets, relu_vs_tanh};
 
 /// The experiment as the shared command line knows it.
 pub static ALEXNET: Experiment = Experiment {
@@ -49,6 +53,22 @@ pub static ALEXNET: Experiment = Experiment {
             measure: cifar_nets::measure,
             figures: cifar_nets::figures,
         },
+        Study {
+            name: "anatomy",
+            about: "Figure 2: parameters, units and multiply-adds of the network, layer by layer, counted",
+            datasets: &[],
+            run: anatomy::run,
+            train: anatomy::train,
+            measure: anatomy::measure,
+            figures: anatomy::figures,
+        },
+        ablations::study::<ImageNet>(),
+        ablations::study::<Lrn>(),
+        ablations::study::<OverlappingPooling>(),
+        ablations::study::<TwoTowers>(),
+        ablations::study::<Dropout>(),
+        ablations::study::<Augmentation>(),
+        ablations::study::<Depth>(),
     ],
     built_from: common::built_from!(),
 };

@@ -20,6 +20,8 @@ use crate::data::TrainingSet;
 use crate::model::Figure1Net;
 use crate::train::{self, Config};
 
+pub mod ablations;
+pub mod anatomy;
 pub mod cifar_nets;
 pub mod relu_vs_tanh;
 
@@ -35,6 +37,8 @@ pub struct Preset {
     pub relu_vs_tanh: relu_vs_tanh::StudyPreset,
     /// The authors' CIFAR-10 nets.
     pub cifar_nets: cifar_nets::StudyPreset,
+    /// The network on photographs, and its ablations.
+    pub photographs: ablations::StudyPreset,
 }
 
 /// Updates timed for a dry run, after as many to warm up.

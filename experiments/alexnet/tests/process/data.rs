@@ -105,7 +105,20 @@ fn data_check_says_what_is_here_and_fails_when_nothing_is() {
     assert_code(&output, 1);
     assert!(stdout(&output).contains("fashion-mnist: missing"), "{output:?}");
     assert!(stdout(&output).contains("apt package"), "{output:?}");
-    assert!(stderr(&output).contains("0 of 3"), "{output:?}");
+    assert!(stderr(&output).contains("0 of 5"), "{output:?}");
+}
+
+#[test]
+fn data_gets_what_can_be_had_and_says_what_cannot() {
+    let place = Place::new();
+    let output = place.alexnet(&["data", "--data", "data"]).output().unwrap();
+    assert_code(&output, 0);
+    for said in ["fashion-mnist: whole", "imagenette-128 or imagenet-sample: cannot be had here"] {
+        assert!(stdout(&output).contains(said), "{said}: {output:?}");
+    }
+    // A set that was named, or nothing at all, is an error.
+    fails(place.alexnet(&["data", "imagenette-128", "--offline"]), 1, &["imagenette-128"]);
+    fails(place.alexnet(&["data", "--offline"]), 1, &["was not found"]);
 }
 
 #[test]
