@@ -103,7 +103,8 @@ int shim_set_tf32(int on) {
 void shim_keep_memory() {
 #ifdef __GLIBC__
   mallopt(M_MMAP_MAX, 0);         // take everything from the heap …
-  mallopt(M_TRIM_THRESHOLD, -1);  // … and let the heap only grow
+  mallopt(M_TRIM_THRESHOLD, -1);  // … let the heap only grow …
+  mallopt(M_ARENA_MAX, 1);        // … and have one for all threads
 #endif
 }
 

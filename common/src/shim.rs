@@ -93,6 +93,7 @@ macro_rules! call {
 
 pub(crate) mod locally_connected;
 pub(crate) mod lrn;
+pub(crate) mod memory;
 pub mod mlstm;
 
 /// The tensors' addresses, as the shim takes them; valid while `tensors` are.
@@ -202,9 +203,9 @@ pub fn set_tf32(on: bool) -> Result<(), ShimError> {
 /// Lets the process keep the memory that it frees, for as long as it lives.
 ///
 /// By default malloc maps each large tensor anew and unmaps it when it is dropped, and the system
-/// clears its pages each time: up to a quarter of a small convolutional net's training step. Call
-/// it at the start of a program, and train in the main thread: glibc gives other threads heaps of
-/// at most 64 MiB, which it does hand back.
+/// clears its pages each time: up to a quarter of a small convolutional net's training step, and four
+/// fifths of what a loader does for a batch of 77 MB. Call it at the start of a program, before any
+/// thread: glibc gives each thread a heap of its own, of at most 64 MiB, unless it was told not to.
 pub fn keep_memory() {
     // SAFETY: sets parameters of malloc, which may be done at any time.
     unsafe { shim_keep_memory() }

@@ -384,7 +384,6 @@ impl TrainingRun {
 pub fn make(experiment: &Experiment, spec: &Spec, show: fn(&Tick)) -> anyhow::Result<RunRecord> {
     let study = experiment.study(&spec.key.study)?;
     device::configure_threads(spec.threads);
-    shim::keep_memory();
     match TrainingRun::open(spec, experiment.built_from, show)? {
         Start::Complete(record) => Ok(*record),
         Start::Ready(mut run) => {
@@ -401,6 +400,7 @@ pub fn make(experiment: &Experiment, spec: &Spec, show: fn(&Tick)) -> anyhow::Re
 
 /// The `worker` verb: makes the run that the parent asks for and tells how it goes.
 pub fn work(experiment: &Experiment) {
+    shim::keep_memory(); // before the thread that waits for the parent to go away
     let made = grid::receive::<Spec>()
         .map_err(anyhow::Error::from)
         .and_then(|spec| make(experiment, &spec, |tick| grid::tell(&Message::Tick(tick.clone()))));

@@ -58,8 +58,7 @@ def encoded(picture, form, **options):
 
 def ycck(levels):
     """CMYK stored as YCbCr and K, inverted, as Photoshop does: the planes written as they are, then the transform set to 2."""
-    grey = levels.min(-1, keepdims=True)
-    key = 255 - (255 - grey) // 2
+    key = levels.max(-1, keepdims=True)
     inks = (levels.astype(np.int64) * 255 // np.maximum(key, 1)).clip(0, 255).astype(np.uint8)
     planes = np.asarray(Image.fromarray(255 - inks).convert("YCbCr"))
     stored = np.concatenate([planes, key], -1)

@@ -13,6 +13,7 @@ pub mod model;
 pub mod network;
 pub mod photographs;
 pub mod predict;
+pub mod prepare;
 pub mod studies;
 pub mod train;
 pub mod weights;

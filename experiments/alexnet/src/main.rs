@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use alexnet::predict::{PredictArgs, predict};
+use alexnet::prepare::PrepareArgs;
 use clap::{Parser, Subcommand};
 use common::cli;
 
@@ -19,6 +20,8 @@ enum Verb {
     Shared(cli::Command),
     /// Say what is on pictures: the most probable classes
     Predict(PredictArgs),
+    /// Pack a folder of photographs once into one file that training streams from
+    Prepare(PrepareArgs),
 }
 
 fn main() -> ExitCode {
@@ -27,6 +30,10 @@ fn main() -> ExitCode {
         Verb::Predict(args) => {
             cli::start_logs(false, 0);
             predict(&args)
+        }
+        Verb::Prepare(args) => {
+            cli::start_logs(false, 0);
+            alexnet::prepare::run(&args)
         }
     })
 }

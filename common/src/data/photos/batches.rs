@@ -13,28 +13,28 @@ use super::augment::{Cut, check_crop};
 use super::{Centring, Part, Pca, PhotosError, TestView, TrainView};
 use crate::data::loader::Loader;
 use crate::data::sampler::{LastBatch, Sampler};
+use crate::shim::memory;
 
 /// Views and labels, ready to become tensors.
 #[derive(Debug)]
 pub struct Batch {
     /// `[n · views, crop, crop, channels]`; the views of a picture follow one another.
-    xs: Vec<f32>,
+    xs: Tensor,
     /// `[n]`.
     ys: Vec<i64>,
-    shape: [i64; 4],
 }
 
 impl Batch {
     /// Views `[n · views, channels, crop, crop]` with the channels last in memory, and labels `[n]`, on
-    /// `device`.
+    /// `device`. On the CPU the views are the batch's own memory.
     pub fn tensors(&self, device: Device) -> (Tensor, Tensor) {
-        let xs = Tensor::from_slice(&self.xs).reshape(self.shape).permute([0, 3, 1, 2]);
+        let xs = self.xs.permute([0, 3, 1, 2]);
         (xs.to_device(device), Tensor::from_slice(&self.ys).to_device(device))
     }
 
     /// The inputs, `[n · views, crop, crop, channels]`.
     pub fn xs(&self) -> &[f32] {
-        &self.xs
+        memory::floats(&self.xs)
     }
 
     /// The labels, `[n]`.
@@ -63,17 +63,19 @@ impl Batch {
     ) -> Result<Self, PhotosError> {
         let (pictures, c) = (&part.pictures, part.pictures.channels());
         let size = crop * crop * c;
-        let mut xs = vec![0.0; indices.len() * views * size];
+        let shape = [indices.len() * views, crop, crop, c].map(|length| length as i64);
         let mut room = Vec::new();
-        for (&i, out) in indices.iter().zip(xs.chunks_exact_mut(views * size)) {
-            let picture = pictures.picture(i as usize, &mut room)?;
-            for (cut, out) in cuts(i).into_iter().zip(out.chunks_exact_mut(size)) {
-                centring.write(picture, cut, crop, out);
+        let xs = memory::filled(&shape, |xs| {
+            for (&i, out) in indices.iter().zip(xs.chunks_exact_mut(views * size)) {
+                let picture = pictures.picture(i as usize, &mut room)?;
+                for (cut, out) in cuts(i).into_iter().zip(out.chunks_exact_mut(size)) {
+                    centring.write(picture, cut, crop, out);
+                }
             }
-        }
+            Ok::<_, PhotosError>(())
+        })?;
         let ys = indices.iter().map(|&i| i64::from(pictures.label(i as usize))).collect();
-        let (crop, c) = (crop as i64, c as i64);
-        Ok(Self { xs, ys, shape: [(indices.len() * views) as i64, crop, crop, c] })
+        Ok(Self { xs, ys })
     }
 }
 
@@ -226,7 +228,7 @@ mod tests {
     #[test]
     fn training_batches_depend_on_seed_and_step_and_not_on_threads() {
         let content =
-            |b: &Batch| (b.xs.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), b.ys.clone());
+            |b: &Batch| (b.xs().iter().map(|x| x.to_bits()).collect::<Vec<_>>(), b.ys.clone());
         let train_of = |seed| train(seed);
         let expected: Vec<_> =
             (3..16).rev().map(|step| content(&train_of(1).batch(step).unwrap())).rev().collect();

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -155,6 +156,9 @@ fn pack(
 ) -> Result<Vec<(PathBuf, String)>, PhotosError> {
     let n = listed.pictures.len();
     let size_bytes = (n * options.side * options.side * 3) as u64;
+    let name = out.file_name().ok_or_else(|| {
+        PhotosError::misfit("--out", out.display().to_string(), "the name of a file to write")
+    })?;
     let folder = match out.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -187,7 +191,7 @@ fn pack(
         ready = following;
         told.tell(next);
     }
-    writer.finish(key, out)
+    writer.finish(key, &folder.join(name))
 }
 
 fn decode_chunk(
@@ -240,6 +244,7 @@ impl<'a> Writer<'a> {
     ) -> Result<Self, PhotosError> {
         let mut file = tempfile::Builder::new()
             .prefix(".part-")
+            .permissions(fs::Permissions::from_mode(0o666)) // less the umask: others may read it
             .tempfile_in(folder)
             .map_err(DataError::io(folder, "write into"))?;
         file.seek(SeekFrom::Start(PIXELS_AT as u64))
@@ -291,7 +296,7 @@ impl<'a> Writer<'a> {
     /// Writes the rest, reads everything back, and gives the file its name.
     fn finish(mut self, key: &str, out: &Path) -> Result<Vec<(PathBuf, String)>, PhotosError> {
         if self.n_train == 0 {
-            let found = format!("{} that could be decoded", 0);
+            let found = format!("{} that cannot be decoded and no other", self.skipped.len());
             return Err(PhotosError::misfit("training pictures", found, "at least one"));
         }
         let side = self.options.side;

@@ -14,6 +14,7 @@ mod outcome;
 mod pictures;
 mod place;
 mod predict;
+mod prepare;
 mod resume;
 mod smoke;
 mod usage;
