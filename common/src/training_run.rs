@@ -270,10 +270,7 @@ impl TrainingRun {
                 let (run, checkpoints) = (self.path().into(), self.store.folder().into());
                 return Err(ResumeError::NoCheckpoint { run, checkpoints, step }.into());
             }
-            self.writers = Some((
-                MetricsWriter::create(metrics, columns)?,
-                EventWriter::create(events, unix_time())?,
-            ));
+            self.start(columns)?;
             self.save(0, vs, opt, &S::default())?;
             return Ok((0, S::default()));
         };
@@ -291,6 +288,21 @@ impl TrainingRun {
         Ok((step, at))
     }
 
+    /// Begins a run that trains nothing: it is over in one sitting, and its rows start anew. `columns` are
+    /// those of `metrics.csv`.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn start(&mut self, columns: &[&str]) -> anyhow::Result<()> {
+        let (metrics, events) =
+            (self.path().join(METRICS), self.path().join(tensorboard::FILE_NAME));
+        self.writers = Some((
+            MetricsWriter::create(metrics, columns)?,
+            EventWriter::create(events, unix_time())?,
+        ));
+        Ok(())
+    }
+
     /// Seconds since the run began, over all sittings.
     pub fn elapsed_s(&self) -> f64 {
         self.elapsed_before + self.sitting.elapsed().as_secs_f64()
@@ -302,10 +314,11 @@ impl TrainingRun {
     /// An unknown column, a step that goes back, a file that cannot be written.
     ///
     /// # Panics
-    /// If called before [`TrainingRun::resume_or_start`].
+    /// If called before [`TrainingRun::resume_or_start`] or [`TrainingRun::start`].
     pub fn log(&mut self, step: u64, values: &[(&str, f64)]) -> anyhow::Result<()> {
         let elapsed_s = self.elapsed_s();
-        let (metrics, events) = self.writers.as_mut().expect("resume_or_start opens the writers");
+        let (metrics, events) =
+            self.writers.as_mut().expect("resume_or_start or start opens the writers");
         metrics.row(step, elapsed_s, values)?;
         let now = unix_time();
         for (tag, value) in values {

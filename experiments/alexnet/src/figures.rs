@@ -11,6 +11,7 @@ use crate::studies::relu_vs_tanh::{Curve, REGIMES};
 pub(crate) mod ablations;
 pub(crate) mod anatomy;
 pub(crate) mod cifar_nets;
+pub(crate) mod exhibits;
 
 /// What the paper's Figure 1 shows.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ pub mod cifar;
 pub mod class_index;
 pub mod data;
 pub mod eval;
+pub mod exhibits;
 pub mod figures;
 pub mod model;
 pub mod network;
@@ -21,6 +22,7 @@ pub mod weights;
 use studies::ablations::{
     self, Augmentation, Depth, Dropout, ImageNet, Lrn, OverlappingPooling, TwoTowers,
 };
+use studies::exhibits::{self as shown, Filters, Predictions, Retrieval};
 use studies::{anatomy, cifar_nets, relu_vs_tanh};
 
 /// The experiment as the shared command line knows it.
@@ -70,6 +72,9 @@ pub static ALEXNET: Experiment = Experiment {
         ablations::study::<Dropout>(),
         ablations::study::<Augmentation>(),
         ablations::study::<Depth>(),
+        shown::study::<Filters>(),
+        shown::study::<Predictions>(),
+        shown::study::<Retrieval>(),
     ],
     built_from: common::built_from!(),
 };

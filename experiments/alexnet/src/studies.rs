@@ -23,6 +23,7 @@ use crate::train::{self, Config};
 pub mod ablations;
 pub mod anatomy;
 pub mod cifar_nets;
+pub mod exhibits;
 pub mod relu_vs_tanh;
 
 /// A preset of this experiment: a table for each study.

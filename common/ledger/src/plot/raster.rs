@@ -3,7 +3,7 @@
 use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
-use super::{PlotError, font};
+use super::{Picture, PlotError, font};
 
 /// Picture elements of the PNG to each unit of the SVG.
 pub(super) const SCALE: f32 = 2.0;
@@ -23,5 +23,7 @@ pub(super) fn render(svg: &str, what: &str) -> Result<Vec<u8>, PlotError> {
         .ok_or_else(|| failed(format!("no memory for {width} x {height} picture elements")))?;
     picture.fill(Color::WHITE);
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut picture.as_mut());
-    picture.encode_png().map_err(|e| failed(e.to_string()))
+    // On white nothing shines through: three bytes a pixel say all, and pack better than four.
+    let rgb = picture.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
+    Ok(Picture::new(width as usize, height as usize, rgb).to_png())
 }

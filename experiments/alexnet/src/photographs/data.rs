@@ -169,6 +169,24 @@ impl Photographs {
         Ok(Arc::new(batches).loader(steps, self.threads, AHEAD))
     }
 
+    /// The pictures that are trained on.
+    pub fn train(&self) -> &Part {
+        &self.train
+    }
+
+    /// The test pictures; none where there are none.
+    pub fn test(&self) -> Option<&Part> {
+        self.test.as_ref()
+    }
+
+    /// The pictures that are trained on, in their order, the centre view of each.
+    ///
+    /// # Errors
+    /// Options that do not fit the pictures.
+    pub fn train_in_order(&self, cfg: &Recipe) -> Result<Loader<Batch>, PhotosError> {
+        self.fixed(cfg, &self.train, TestView::Centre)
+    }
+
     /// The held-out pictures, one view of each.
     ///
     /// # Errors

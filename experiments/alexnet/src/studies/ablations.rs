@@ -10,8 +10,10 @@
 //! photographs are Imagenette's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use anyhow::ensure;
+use common::data::photos::PreparedSet;
 use common::experiment::{Drawings, Finished, Study};
 use common::preset::PresetError;
 use common::session::{Plan, Session};
@@ -29,6 +31,7 @@ use crate::photographs::train::{self, Recipe};
 mod describe;
 pub mod variants;
 
+pub(super) use describe::describe;
 pub use variants::{Augmentation, Depth, Dropout, ImageNet, Lrn, OverlappingPooling, TwoTowers};
 
 /// Data sets the studies can run on.
@@ -173,34 +176,53 @@ impl StudyPreset {
     }
 }
 
-fn run<A: Ablation>(session: &Session) -> anyhow::Result<()> {
-    let mut preset = session.preset::<super::Preset>()?.photographs;
-    preset.check(&session.preset)?;
-    let seeds = session.seeds.clone().unwrap_or_else(|| (0..preset.seeds).collect());
-    let (data, set) = load(&preset.data, preset.side, &session.lookup)?;
-    preset.recipe.network.classes = set.classes().len() as i64;
-    let plans = |variants: Vec<Variant>| {
+/// What a command line asks for: the preset's photographs and seeds.
+pub(super) struct Asked {
+    preset: StudyPreset,
+    data: String,
+    /// The prepared pictures.
+    pub(super) set: Arc<PreparedSet>,
+    seeds: Vec<u64>,
+}
+
+impl Asked {
+    /// Reads the preset and finds its pictures.
+    pub(super) fn of(session: &Session) -> anyhow::Result<Self> {
+        let mut preset = session.preset::<super::Preset>()?.photographs;
+        preset.check(&session.preset)?;
+        let seeds = session.seeds.clone().unwrap_or_else(|| (0..preset.seeds).collect());
+        let (data, set) = load(&preset.data, preset.side, &session.lookup)?;
+        preset.recipe.network.classes = set.classes().len() as i64;
+        Ok(Self { preset, data, set, seeds })
+    }
+
+    /// The runs of `A`, for each seed.
+    pub(super) fn plans<A: Ablation>(&self) -> anyhow::Result<Vec<Plan>> {
         let mut plans = Vec::new();
-        for &seed in &seeds {
-            for Variant { name, label, recipe } in &variants {
+        for &seed in &self.seeds {
+            for Variant { name, label, recipe } in A::variants(&self.preset) {
                 let config = RunConfig {
-                    label: (*label).to_owned(),
-                    side: preset.side,
-                    data_sha256: set.sha256().to_owned(),
-                    recipe: recipe.clone(),
+                    label: label.to_owned(),
+                    side: self.preset.side,
+                    data_sha256: self.set.sha256().to_owned(),
+                    recipe,
                 };
-                let (data, variant) = (data.clone(), (*name).to_owned());
+                let (data, variant) = (self.data.clone(), name.to_owned());
                 plans.push(Plan { data, variant, seed, config: serde_json::to_value(config)? });
             }
         }
-        anyhow::Ok(plans)
-    };
-    let mut wanted = vec![(ALEXNET.study(ImageNet::NAME)?, plans(ImageNet::variants(&preset))?)];
+        Ok(plans)
+    }
+}
+
+fn run<A: Ablation>(session: &Session) -> anyhow::Result<()> {
+    let asked = Asked::of(session)?;
+    let mut wanted = vec![(ALEXNET.study(ImageNet::NAME)?, asked.plans::<ImageNet>()?)];
     if A::NAME != ImageNet::NAME {
-        wanted.push((ALEXNET.study(A::NAME)?, plans(A::variants(&preset))?));
+        wanted.push((ALEXNET.study(A::NAME)?, asked.plans::<A>()?));
     }
     if session.dry_run {
-        return describe::describe(session, &set, &wanted);
+        return describe(session, &asked.set, &wanted);
     }
     for (study, plans) in wanted {
         session.grid(study, plans)?;

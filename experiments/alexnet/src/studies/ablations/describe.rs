@@ -24,7 +24,7 @@ use crate::train::update;
 /// Updates timed, after as many to warm up.
 const TIMED_STEPS: u64 = 4;
 
-pub(super) fn describe(
+pub(in crate::studies) fn describe(
     session: &Session,
     set: &Arc<PreparedSet>,
     wanted: &[(&Study, Vec<Plan>)],
