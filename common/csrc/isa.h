@@ -25,8 +25,11 @@ enum class Isa { baseline, avx2, avx512 };
 
 inline Isa isa() {
   static const Isa found = [] {
+    // Later processors have names that only begin so, such as AVX512_VNNI.
     auto name = at::get_cpu_capability();
-    return name == "AVX512" ? Isa::avx512 : name == "AVX2" ? Isa::avx2 : Isa::baseline;
+    return name.starts_with("AVX512") ? Isa::avx512
+           : name.starts_with("AVX2") ? Isa::avx2
+                                      : Isa::baseline;
   }();
   return found;
 }
