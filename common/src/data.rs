@@ -2,6 +2,7 @@
 //!
 //! `Catalog::builtin().locate(name, &lookup)` finds or fetches a set, [`load_images`] reads it,
 //! [`sampler::Sampler`] says which pictures a step sees, [`loader::Loader`] makes batches ahead of time.
+//! [`tokenizer::Tokenizer`] turns text into ids and keeps those of a corpus on disk.
 
 use std::fmt::Write as _;
 
@@ -29,6 +30,7 @@ pub mod sampler;
 #[cfg(test)]
 mod test_server;
 pub mod text;
+pub mod tokenizer;
 mod unpack;
 mod verify;
 
