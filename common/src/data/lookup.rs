@@ -155,7 +155,7 @@ impl Lookup {
     }
 
     /// Where sums of files are remembered.
-    pub(crate) fn memory(&self) -> PathBuf {
+    pub fn memory(&self) -> PathBuf {
         self.cache.join("data").join("verified")
     }
 }

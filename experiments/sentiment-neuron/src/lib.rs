@@ -1,0 +1,105 @@
+//! The sentiment neuron (Radford, Jozefowicz & Sutskever 2017): a byte-level language model of reviews, and what its
+//! units know.
+#![warn(missing_docs)]
+
+use common::experiment::{Experiment, Study};
+use common::preset::Source;
+
+pub mod compress;
+pub mod features;
+pub mod figures;
+pub mod model;
+pub mod mood;
+pub mod readout;
+pub mod released;
+pub mod studies;
+pub mod train;
+pub mod verbs;
+
+use studies::{emergence, hidden_mood, language_model, probes};
+
+/// The experiment as the shared command line knows it.
+pub static SENTIMENT_NEURON: Experiment = Experiment {
+    name: "sentiment-neuron",
+    about: "The sentiment neuron: Radford, Jozefowicz & Sutskever, Learning to Generate Reviews and Discovering \
+            Sentiment, 2017",
+    claims: include_str!("../claims.csv"),
+    presets: &[
+        Source { name: "smoke", text: include_str!("../presets/smoke.toml") },
+        Source { name: "laptop", text: include_str!("../presets/laptop.toml") },
+        Source { name: "overnight", text: include_str!("../presets/overnight.toml") },
+        Source { name: "paper", text: include_str!("../presets/paper.toml") },
+    ],
+    studies: &[
+        Study {
+            name: language_model::STUDY,
+            about: "Section 3: bits per byte against bytes of reviews seen",
+            datasets: &language_model::DATASETS,
+            run: language_model::run,
+            train: language_model::train,
+            measure: language_model::measure,
+            figures: language_model::figures,
+        },
+        Study {
+            name: probes::STUDY,
+            about: "Tables 2 and 4, Figure 3: linear probe, best single unit and bag of n-grams on labelled sets",
+            datasets: &probes::DATASETS,
+            run: probes::run,
+            train: probes::train,
+            measure: probes::measure,
+            figures: probes::figures,
+        },
+        Study {
+            name: emergence::STUDY,
+            about: "Ours: the same readers at stations of the training, against bits per byte",
+            datasets: &emergence::DATASETS,
+            run: emergence::run,
+            train: emergence::train,
+            measure: emergence::measure,
+            figures: emergence::figures,
+        },
+        Study {
+            name: hidden_mood::STUDY,
+            about: "Ours: does one unit find the hidden mood of a made-up language, in minutes?",
+            datasets: &[],
+            run: hidden_mood::run,
+            train: hidden_mood::train,
+            measure: hidden_mood::measure,
+            figures: hidden_mood::figures,
+        },
+    ],
+    built_from: common::built_from!(),
+};
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_claims_are_readable_and_name_our_studies_or_say_what_they_need() {
+        let claims =
+            ledger::claims::parse_claims(Path::new("claims.csv"), SENTIMENT_NEURON.claims).unwrap();
+        for claim in &claims {
+            let ours = SENTIMENT_NEURON.studies.iter().any(|study| study.name == claim.study);
+            assert!(
+                ours || !claim.needs.is_empty(),
+                "{}: nothing measures it and nothing says why",
+                claim.id
+            );
+        }
+        let published = claims.iter().filter(|claim| claim.id.starts_with("sn-")).count();
+        assert_eq!(published, 25);
+    }
+
+    #[test]
+    fn every_preset_reads() {
+        for source in SENTIMENT_NEURON.presets {
+            let preset: studies::Preset = source.load(&[]).unwrap();
+            for name in &preset.lead {
+                assert!(SENTIMENT_NEURON.study(name).is_ok(), "{}: {name}", source.name);
+            }
+        }
+    }
+}
