@@ -33,6 +33,7 @@ pub(crate) fn bits_per_byte(data: &str, curves: &[Curve]) -> Figure {
         y: Axis::linear("bits per byte"),
         series,
         references: vec![Reference::horizontal("published, on its own text", PUBLISHED_BITS)],
+        ..Panel::default()
     };
     Figure {
         title: format!("Predicting the next byte of {data}"),
@@ -182,6 +183,7 @@ pub(crate) fn emergence(set: &str, points: &[Point]) -> Figure {
         y,
         series,
         references,
+        ..Panel::default()
     };
     let acc = || Axis::linear("test accuracy (%)").range(45.0, 95.0);
     let chance = || Reference::horizontal("chance", 50.0);
