@@ -124,6 +124,6 @@ fn the_case_computed_by_hand_comes_out() {
         fixed.step(&mut state, symbol as usize);
         let found: Vec<f64> = state.c.iter().chain(&state.h).map(|&x| f64::from(x)).collect();
         let wanted = [&cell[2 * step..][..2], &hidden[2 * step..][..2]].concat();
-        assert_close("fixed", &found, &wanted, 1e-2); // its matrices have 8 bits
+        assert_close("fixed", &found, &wanted, 2e-6);
     }
 }

@@ -6,8 +6,7 @@
 //! polynomials; one thread; no libtorch. Each output of a product sums over its inputs in order,
 //! [`PANEL`] outputs side by side, so that vectors of any length compute the same.
 //!
-//! One text at a time: this is also the fast way to generate. What a step costs is reading the
-//! matrices, so they are kept in bf16, as training in bf16 reads them too; all else is fp32.
+//! One text at a time: this is also the fast way to generate.
 
 use super::{Mlstm, MlstmConfig};
 
@@ -118,37 +117,31 @@ impl FixedMlstm {
     }
 }
 
-/// A matrix `[inputs, outputs]` in bf16, [`PANEL`] columns at a time, the last panel filled up with
-/// zeros: `[panel, inputs, PANEL / 2]`, where a word has column j in its lower half and column
-/// j + `PANEL` / 2 in its upper half.
+/// A matrix `[inputs, outputs]`, [`PANEL`] columns at a time: `[panel, inputs, PANEL]`, the last
+/// panel filled up with zeros.
 #[derive(Debug)]
 struct Panels {
-    words: Vec<u32>,
+    numbers: Vec<f32>,
     inputs: usize,
 }
 
 impl Panels {
     fn new(matrix: &[f32], outputs: usize) -> Self {
         let inputs = matrix.len() / outputs;
-        let mut words = vec![0; outputs.div_ceil(PANEL) * inputs * (PANEL / 2)];
-        for (panel, words) in words.chunks_exact_mut(inputs * PANEL / 2).enumerate() {
-            for (row, to) in words.chunks_exact_mut(PANEL / 2).enumerate() {
-                let column = |j: usize| {
-                    let j = panel * PANEL + j;
-                    if j < outputs { to_bf16(matrix[row * outputs + j]) } else { 0 }
-                };
-                for (j, word) in to.iter_mut().enumerate() {
-                    *word = column(j) >> 16 | column(j + PANEL / 2);
-                }
+        let mut numbers = vec![0.0; outputs.div_ceil(PANEL) * inputs * PANEL];
+        for (panel, panel_numbers) in numbers.chunks_exact_mut(inputs * PANEL).enumerate() {
+            let width = PANEL.min(outputs - panel * PANEL);
+            for (row, to) in panel_numbers.chunks_exact_mut(PANEL).enumerate() {
+                to[..width].copy_from_slice(&matrix[row * outputs + panel * PANEL..][..width]);
             }
         }
-        Self { words, inputs }
+        Self { numbers, inputs }
     }
 
     /// `ys = xs · matrix`.
     fn apply(&self, xs: &[f32], ys: &mut [f32]) {
         assert_eq!(xs.len(), self.inputs);
-        let panels = self.words.chunks_exact(self.inputs * PANEL / 2);
+        let panels = self.numbers.chunks_exact(self.inputs * PANEL);
         for (panel, ys) in panels.zip(ys.chunks_mut(PANEL)) {
             ys.copy_from_slice(&sums(xs, panel)[..ys.len()]);
         }
@@ -157,15 +150,15 @@ impl Panels {
 
 /// `Σ_k xs[k] · panel[k][j]` for each column j of a panel, k in order. With wider vectors where the
 /// processor has them: the lanes are independent, so the bits are the same.
-fn sums(xs: &[f32], panel: &[u32]) -> [f32; PANEL] {
+fn sums(xs: &[f32], panel: &[f32]) -> [f32; PANEL] {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f")]
-        fn avx512(xs: &[f32], panel: &[u32]) -> [f32; PANEL] {
+        fn avx512(xs: &[f32], panel: &[f32]) -> [f32; PANEL] {
             sums_in_order(xs, panel)
         }
         #[target_feature(enable = "avx2")]
-        fn avx2(xs: &[f32], panel: &[u32]) -> [f32; PANEL] {
+        fn avx2(xs: &[f32], panel: &[f32]) -> [f32; PANEL] {
             sums_in_order(xs, panel)
         }
         #[expect(unsafe_code, reason = "the processor must have what a function is compiled for")]
@@ -182,22 +175,14 @@ fn sums(xs: &[f32], panel: &[u32]) -> [f32; PANEL] {
 
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "compiled anew for the instruction set of each caller")]
-fn sums_in_order(xs: &[f32], panel: &[u32]) -> [f32; PANEL] {
+fn sums_in_order(xs: &[f32], panel: &[f32]) -> [f32; PANEL] {
     let mut sums = [0.0; PANEL];
-    let (low, high) = sums.split_at_mut(PANEL / 2);
-    for (x, words) in xs.iter().zip(panel.chunks_exact(PANEL / 2)) {
-        for ((low, high), word) in low.iter_mut().zip(&mut *high).zip(words) {
-            *low += x * f32::from_bits(word << 16);
-            *high += x * f32::from_bits(word & 0xffff_0000);
+    for (x, row) in xs.iter().zip(panel.chunks_exact(PANEL)) {
+        for (sum, w) in sums.iter_mut().zip(row) {
+            *sum += x * w;
         }
     }
     sums
-}
-
-/// The bits of `x` rounded to bf16, the upper half of a word: to nearest, ties to even; `x` is finite.
-fn to_bf16(x: f32) -> u32 {
-    let bits = x.to_bits();
-    (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000
 }
 
 /// The numbers of a tensor, row by row.
@@ -228,7 +213,7 @@ mod tests {
     fn wider_vectors_give_the_same_bits() {
         let number = |i: usize| ((i * 7919 % 1009) as f32 / 1009.0 - 0.5) * 3.0;
         let xs: Vec<f32> = (0..333).map(number).collect();
-        let panel = Panels::new(&(0..333 * PANEL).map(number).collect::<Vec<_>>(), PANEL).words;
+        let panel: Vec<f32> = (0..333 * PANEL).map(|i| number(i + 5)).collect();
         let bits = |sums: [f32; PANEL]| sums.map(f32::to_bits);
         assert_eq!(bits(sums(&xs, &panel)), bits(sums_in_order(&xs, &panel)));
     }
