@@ -174,6 +174,8 @@ pub fn train(
             at.last.remove("loader/wait");
         }
         if is_station(step, cfg) {
+            std::fs::create_dir_all(stations)
+                .with_context(|| format!("{}: cannot create", stations.display()))?;
             neuron.write(&station(stations, step))?;
         }
         let stop = interrupt::check();
