@@ -71,13 +71,13 @@ report: ledger ## write results/ledger.csv and results/index.html from what is i
 
 verify: setup ## recompute every published number from its stored files
 	@$(cargo) build --release $(addprefix --package ,$(EXPERIMENTS)) --package ledger
-	@for name in $(EXPERIMENTS); do $(cargo) run --quiet --release --package $$name -- verify --out results/reference $(preset); done
+	@for name in $(EXPERIMENTS); do [ ! -d results/reference/$$name ] || $(cargo) run --quiet --release --package $$name -- verify --out results/reference $(preset); done
 	@$(ledger_run) verify --results results/reference
 
 publish: setup ## copy finished runs to results/reference and rebuild its pages
 	@$(cargo) build --release $(addprefix --package ,$(EXPERIMENTS)) --package ledger
 	@$(ledger_run) publish
-	@for name in $(EXPERIMENTS); do $(cargo) run --quiet --release --package $$name -- figures --out results/reference; done
+	@for name in $(EXPERIMENTS); do [ ! -d results/reference/$$name ] || $(cargo) run --quiet --release --package $$name -- figures --out results/reference; done
 	@$(ledger_run) report --results results/reference
 
 doctor: ## say what this machine has, what is missing, and what mends it
