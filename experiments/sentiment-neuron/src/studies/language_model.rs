@@ -35,7 +35,7 @@ pub struct Preset {
     pub text: Option<PathBuf>,
     /// Training shards by text; there are one for validation and one for the test more.
     pub shards: BTreeMap<String, usize>,
-    /// The networks, those that take longest first.
+    /// The networks, in the order they are trained in.
     pub models: Vec<Training>,
 }
 
