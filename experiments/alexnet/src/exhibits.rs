@@ -66,7 +66,7 @@ fn cut(path: &Path, columns: usize, rows: usize) -> anyhow::Result<Vec<Picture>>
 }
 
 /// Writes rows as gzipped CSV, the file whole or not at all.
-fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> anyhow::Result<()> {
+pub(crate) fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> anyhow::Result<()> {
     let mut table = csv::Writer::from_writer(Vec::new());
     rows.iter().try_for_each(|row| table.serialize(row))?;
     let mut gz = GzEncoder::new(Vec::new(), Compression::best());
@@ -75,7 +75,7 @@ fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> anyhow::Result<()> {
 }
 
 /// Reads what [`write_rows`] wrote.
-fn read_rows<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
+pub(crate) fn read_rows<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
     let place = || path.display().to_string();
     let bytes = std::fs::read(path).with_context(place)?;
     let mut text = Vec::new();

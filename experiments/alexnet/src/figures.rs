@@ -10,6 +10,7 @@ use crate::studies::relu_vs_tanh::{Curve, REGIMES};
 
 pub(crate) mod ablations;
 pub(crate) mod anatomy;
+pub(crate) mod averaging;
 pub(crate) mod cifar_nets;
 pub(crate) mod exhibits;
 

@@ -23,7 +23,7 @@ use studies::ablations::{
     self, Augmentation, Depth, Dropout, ImageNet, Lrn, OverlappingPooling, TwoTowers,
 };
 use studies::exhibits::{self as shown, Filters, Predictions, Retrieval};
-use studies::{anatomy, cifar_nets, relu_vs_tanh};
+use studies::{anatomy, averaging, cifar_nets, relu_vs_tanh};
 
 /// The experiment as the shared command line knows it.
 pub static ALEXNET: Experiment = Experiment {
@@ -66,6 +66,7 @@ pub static ALEXNET: Experiment = Experiment {
             figures: anatomy::figures,
         },
         ablations::study::<ImageNet>(),
+        averaging::STUDY,
         ablations::study::<Lrn>(),
         ablations::study::<OverlappingPooling>(),
         ablations::study::<TwoTowers>(),

@@ -22,6 +22,7 @@ use crate::train::{self, Config};
 
 pub mod ablations;
 pub mod anatomy;
+pub mod averaging;
 pub mod cifar_nets;
 pub mod exhibits;
 pub mod relu_vs_tanh;

@@ -61,18 +61,50 @@ pub fn errors(
     device: Device,
     autocast: &dyn Fn() -> Autocast,
 ) -> anyhow::Result<Errors> {
-    let _no_grad = tch::no_grad_guard();
     let mut sums = Sums::default();
+    each(net, batches, views, device, autocast, |p, ys| sums.add(&p, &ys))?;
+    Ok(sums.errors())
+}
+
+/// Class probabilities `[N, classes]` of all the pictures, and their labels `[N]`; views as for [`errors`].
+///
+/// # Errors
+/// Pictures that cannot be read; an interrupt.
+pub fn probabilities(
+    net: &AlexNet,
+    batches: impl Iterator<Item = Result<Batch, LoaderError>>,
+    views: i64,
+    device: Device,
+    autocast: &dyn Fn() -> Autocast,
+) -> anyhow::Result<(Tensor, Tensor)> {
+    let (mut ps, mut labels) = (Vec::new(), Vec::new());
+    each(net, batches, views, device, autocast, |p, ys| {
+        ps.push(p.to_device(Device::Cpu));
+        labels.push(ys.to_device(Device::Cpu));
+    })?;
+    Ok((Tensor::cat(&ps, 0), Tensor::cat(&labels, 0)))
+}
+
+/// Calls `see` with the class probabilities `[n, classes]` and labels `[n]` of each batch.
+fn each(
+    net: &AlexNet,
+    batches: impl Iterator<Item = Result<Batch, LoaderError>>,
+    views: i64,
+    device: Device,
+    autocast: &dyn Fn() -> Autocast,
+    mut see: impl FnMut(Tensor, Tensor),
+) -> anyhow::Result<()> {
+    let _no_grad = tch::no_grad_guard();
     for batch in batches {
-        let (xs, ys) = batch?.tensors(device); // [N·views, 3, S, S], [N]
+        let (xs, ys) = batch?.tensors(device); // [n·views, 3, S, S], [n]
         let scores = {
             let _autocast = autocast();
             net.forward(&xs, false, &Probe::off())
         };
-        sums.add(&mean_over_views(&scores, views), &ys);
+        see(mean_over_views(&scores, views), ys);
         common::interrupt::check()?;
     }
-    Ok(sums.errors())
+    Ok(())
 }
 
 /// Mean class probabilities `[N, classes]` out of scores `[N·views, classes]`, the views of a picture one

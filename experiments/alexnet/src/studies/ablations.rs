@@ -323,15 +323,18 @@ impl Runs {
 
     /// Whether the runs are the paper's: its data and network, and as long a training.
     fn protocol_ok(&self, preset: &str) -> bool {
-        let paper = |finish: &Finish| {
-            let Recipe { network, epochs, pictures, .. } = &finish.config.recipe;
-            let full = (network.width - 1.0).abs() < 1e-12 && network.crop == 224;
-            full && network.classes == 1000 && *epochs >= 90.0 && *pictures >= 1_000_000
-        };
+        let paper = |finish: &Finish| is_full_size(&finish.config.recipe);
         !preset.contains('+')
             && self.data == "imagenet"
             && self.by_variant.values().flat_map(BTreeMap::values).all(paper)
     }
+}
+
+/// Whether the network and its training are as large as the paper's.
+pub(super) fn is_full_size(recipe: &Recipe) -> bool {
+    let Recipe { network, epochs, pictures, .. } = recipe;
+    let full = (network.width - 1.0).abs() < 1e-12 && network.crop == 224;
+    full && network.classes == 1000 && *epochs >= 90.0 && *pictures >= 1_000_000
 }
 
 /// The study's gains and what else it measures, on each data set.

@@ -40,26 +40,36 @@ use crate::weights::{self, Card, Origin, Preprocessing};
 
 /// The configuration of a run: whose network is looked at.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct RunConfig {
+pub(super) struct RunConfig {
     /// The variant of `imagenet`; data set and seed are the run's own.
-    trained: String,
+    pub(super) trained: String,
     /// Digest of that run's configuration.
-    digest: String,
+    pub(super) digest: String,
     /// Rows and columns of a prepared picture.
-    side: usize,
+    pub(super) side: usize,
     /// sha256 over the prepared pictures and labels.
-    data_sha256: String,
+    pub(super) data_sha256: String,
     /// How it was trained.
-    recipe: Recipe,
+    pub(super) recipe: Recipe,
+}
+
+impl RunConfig {
+    /// That of a run that looks at the network which the finished run `record` of `imagenet` left.
+    pub(super) fn of(record: &RunRecord) -> serde_json::Result<Self> {
+        let ablations::RunConfig { side, data_sha256, recipe, .. } =
+            Deserialize::deserialize(&record.config)?;
+        let (trained, digest) = (record.key.variant.clone(), record.digest.clone());
+        Ok(Self { trained, digest, side, data_sha256, recipe })
+    }
 }
 
 /// A network that was trained, and the pictures to show it.
 pub struct Trained {
     vs: VarStore,
-    net: AlexNet,
-    recipe: Recipe,
+    pub(super) net: AlexNet,
+    pub(super) recipe: Recipe,
     set: Arc<PreparedSet>,
-    photographs: Photographs,
+    pub(super) photographs: Photographs,
     /// Names of the classes, words where the index of ImageNet's is there.
     classes: Vec<String>,
     record: RunRecord,
@@ -119,16 +129,8 @@ fn run<E: Exhibit>(session: &Session) -> anyhow::Result<()> {
     }
     let records = session.grid(trained, plans)?;
     let plan = |record: RunRecord| {
-        let ablations::RunConfig { side, data_sha256, recipe, .. } =
-            serde_json::from_value(record.config)?;
+        let config = RunConfig::of(&record)?;
         let RunKey { data, variant, seed, .. } = record.key;
-        let config = RunConfig {
-            trained: variant.clone(),
-            digest: record.digest,
-            side,
-            data_sha256,
-            recipe,
-        };
         anyhow::Ok(Plan { data, variant, seed, config: serde_json::to_value(config)? })
     };
     let plans = records.into_iter().map(plan).collect::<anyhow::Result<Vec<_>>>()?;
@@ -138,7 +140,7 @@ fn run<E: Exhibit>(session: &Session) -> anyhow::Result<()> {
 
 /// Looks at one network, in a process of its own.
 fn train<E: Exhibit>(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<String, f64>> {
-    looked::<E>(&Trained::load(spec, run)?, run)
+    looked::<E>(&Trained::load(spec, spec.key.seed, spec.config()?, run)?, run)
 }
 
 /// Looks at `trained`; returns the numbers of the one row by name.
@@ -154,12 +156,17 @@ fn looked<E: Exhibit>(
 }
 
 impl Trained {
-    /// The network that the run of `imagenet` with the seed of `spec` left.
-    fn load(spec: &Spec, run: &TrainingRun) -> anyhow::Result<Self> {
-        let config: RunConfig = spec.config()?;
+    /// The network that the run of `imagenet` with `seed`, among whose results those of `spec` are, left.
+    pub(super) fn load(
+        spec: &Spec,
+        seed: u64,
+        config: RunConfig,
+        run: &TrainingRun,
+    ) -> anyhow::Result<Self> {
         let key = RunKey {
             study: ImageNet::NAME.to_owned(),
             variant: config.trained.clone(),
+            seed,
             ..spec.key.clone()
         };
         let base = Spec { key, ..spec.clone() };
@@ -427,4 +434,4 @@ fn figures<E: Exhibit>(finished: &Finished) -> anyhow::Result<Drawings> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -72,7 +72,7 @@ fn recipe() -> Recipe {
     }
 }
 
-fn spec(folder: &Path, study: &str) -> Spec {
+pub(in crate::studies) fn spec(folder: &Path, study: &str) -> Spec {
     Spec {
         key: RunKey {
             experiment: "alexnet".into(),
