@@ -1,9 +1,13 @@
 //! The paper's figures, from the rows on disk.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use anyhow::Context as _;
+use ledger::claims::parse_claims;
 use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 
+use crate::ALEXNET;
 use crate::eval;
 use crate::model::Activation;
 use crate::studies::relu_vs_tanh::{Curve, REGIMES};
@@ -11,8 +15,22 @@ use crate::studies::relu_vs_tanh::{Curve, REGIMES};
 pub(crate) mod ablations;
 pub(crate) mod anatomy;
 pub(crate) mod averaging;
+pub(crate) mod cifar_ablations;
 pub(crate) mod cifar_nets;
 pub(crate) mod exhibits;
+pub(crate) mod gains;
+
+/// The published value of a claim, where there is one.
+pub(crate) fn published(id: &str) -> anyhow::Result<Option<f64>> {
+    let claims = parse_claims(Path::new("claims.csv"), ALEXNET.claims)?;
+    let claim = claims.iter().find(|claim| claim.id == id);
+    Ok(claim.with_context(|| format!("claims.csv has no {id}"))?.published)
+}
+
+/// The published value of a claim that has one.
+pub(crate) fn published_value(id: &str) -> anyhow::Result<f64> {
+    published(id)?.with_context(|| format!("claims.csv: {id} has no published value"))
+}
 
 /// What the paper's Figure 1 shows.
 #[derive(Debug)]

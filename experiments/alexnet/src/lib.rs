@@ -23,7 +23,7 @@ use studies::ablations::{
     self, Augmentation, Depth, Dropout, ImageNet, Lrn, OverlappingPooling, TwoTowers,
 };
 use studies::exhibits::{self as shown, Filters, Predictions, Retrieval};
-use studies::{anatomy, averaging, cifar_nets, relu_vs_tanh};
+use studies::{anatomy, averaging, cifar_ablations, cifar_nets, relu_vs_tanh};
 
 /// The experiment as the shared command line knows it.
 pub static ALEXNET: Experiment = Experiment {
@@ -55,6 +55,16 @@ pub static ALEXNET: Experiment = Experiment {
             train: cifar_nets::train,
             measure: cifar_nets::measure,
             figures: cifar_nets::figures,
+        },
+        Study {
+            name: "cifar-ablations",
+            about: "Sections 3.3 and 3.4: what response normalisation and overlapping pools gain the \
+                    authors' CIFAR-10 nets",
+            datasets: &cifar_nets::DATASETS,
+            run: cifar_ablations::run,
+            train: cifar_ablations::train,
+            measure: cifar_ablations::measure,
+            figures: cifar_ablations::figures,
         },
         Study {
             name: "anatomy",

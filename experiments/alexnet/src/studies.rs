@@ -23,6 +23,7 @@ use crate::train::{self, Config};
 pub mod ablations;
 pub mod anatomy;
 pub mod averaging;
+pub mod cifar_ablations;
 pub mod cifar_nets;
 pub mod exhibits;
 pub mod relu_vs_tanh;
@@ -39,6 +40,8 @@ pub struct Preset {
     pub relu_vs_tanh: relu_vs_tanh::StudyPreset,
     /// The authors' CIFAR-10 nets.
     pub cifar_nets: cifar_nets::StudyPreset,
+    /// The same with one ingredient taken out.
+    pub cifar_ablations: cifar_ablations::StudyPreset,
     /// The network on photographs, and its ablations.
     pub photographs: ablations::StudyPreset,
 }

@@ -1,15 +1,13 @@
 //! Errors of the ablated networks, what their ingredients gain, and how they trained.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use anyhow::Context as _;
 use common::training_run::METRICS;
-use ledger::claims::{Claim, parse_claims};
 use ledger::metrics;
-use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
+use ledger::plot::{Axis, Figure, Panel, Series, Style};
 
-use crate::ALEXNET;
+use super::gains::{self, Gain};
+use super::published;
 use crate::studies::ablations::{Effect, Finish, Runs, TOP1};
 
 /// Three panels: test error of each variant, gains with their intervals beside the published ones, and the
@@ -71,35 +69,13 @@ fn errors(runs: &Runs) -> Panel {
 }
 
 fn gains(runs: &Runs, effects: &[Effect]) -> anyhow::Result<Panel> {
-    let claims = parse_claims(Path::new("claims.csv"), ALEXNET.claims)?;
-    let published = |id: &str| -> anyhow::Result<Option<f64>> {
-        let claim: Option<&Claim> = claims.iter().find(|claim| claim.id == id);
-        Ok(claim.with_context(|| format!("claims.csv has no {id}"))?.published)
-    };
-    let (mut names, mut points, mut band) = (Vec::new(), Vec::new(), Vec::new());
-    let mut references = vec![Reference::horizontal("no gain", 0.0)];
+    let mut found = Vec::new();
     for effect in effects {
-        let Some(gain) = runs.gain(effect)? else { continue };
-        let x = names.len() as f64;
-        names.push(effect.label);
-        points.push((x, gain.value));
-        if let (Some(low), Some(high)) = (gain.low, gain.high) {
-            band.push((x, low, high));
-        }
-        if let Some(value) = published(effect.id)? {
-            let line = vec![(x - 0.35, value), (x + 0.35, value)];
-            references.push(Reference::curve("published", line).colour(1));
-        }
+        let Some(estimate) = runs.gain(effect)? else { continue };
+        let published = published(effect.id)?;
+        found.push(Gain { label: effect.label, estimate, published });
     }
-    let series = Series::new("gain, 95 % interval", Style::Intervals, points).band(band);
-    Ok(Panel {
-        title: "gain".into(),
-        x: Axis::categories("", names),
-        y: Axis::linear("points of test error won"),
-        series: vec![series.colour(2)],
-        references,
-        ..Panel::default()
-    })
+    Ok(gains::panel(&found))
 }
 
 fn curves(runs: &Runs) -> anyhow::Result<Panel> {

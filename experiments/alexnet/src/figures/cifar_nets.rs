@@ -3,7 +3,7 @@
 use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 use ledger::stats::{Estimate, mean_over_seeds};
 
-use crate::studies::cifar_nets::Run;
+use crate::studies::cifar_nets::{Run, short_name};
 
 /// Breaks a line.
 const GAP: (f64, f64) = (f64::NAN, f64::NAN);
@@ -29,7 +29,7 @@ pub(crate) struct Bar {
 /// says that it is about these data.
 pub(crate) fn test_errors(data: &str, bars: &[Bar], about_cifar: bool) -> Figure {
     let name = |bar: &Bar| {
-        let short = bar.variant.trim_start_matches("layers-").trim_start_matches("conv-local-");
+        let short = short_name(&bar.variant);
         let scale = if bar.scale < 1.0 { format!(" ×{}", bar.scale) } else { String::new() };
         format!("{short}{scale}")
     };

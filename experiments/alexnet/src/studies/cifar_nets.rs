@@ -29,7 +29,8 @@ use crate::cifar::train::Config;
 mod describe;
 mod measure;
 
-pub(crate) use measure::Run;
+pub(super) use describe::describe;
+pub(crate) use measure::{Run, of, runs, short_name};
 pub use measure::{figures, measure};
 
 /// CIFAR-10 is the authors'; Fashion-MNIST is there on every machine that reaches a package registry, and
@@ -101,7 +102,7 @@ pub(crate) struct RunConfig {
 
 impl StudyPreset {
     /// Refuses what no run can use, before anything is fetched or started.
-    fn check(&self, preset: &str) -> Result<(), PresetError> {
+    pub(super) fn check(&self, preset: &str) -> Result<(), PresetError> {
         let refuse = |key: String, found: String, wanted| {
             let (preset, key) = (preset.to_owned(), format!("cifar-nets.{key}"));
             Err(PresetError::Value { preset, key, found, wanted })
@@ -141,7 +142,14 @@ impl StudyPreset {
         Ok(())
     }
 
-    fn config(&self, variant: &Variant, train: &ImageSet, test: usize, sha256: String) -> Config {
+    /// How `variant` is trained, on pictures of `train` and tested on at most `test`; `sha256` is theirs.
+    pub(super) fn config(
+        &self,
+        variant: &Variant,
+        train: &ImageSet,
+        test: usize,
+        sha256: String,
+    ) -> Config {
         let Variant { net, views, decay, batch, stages, scale, .. } = variant.clone();
         Config {
             net,
@@ -196,13 +204,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
         Err(missing) => tracing::warn!("cifar-nets: jpeg-cost is left out, {missing}"),
     }
     for (data, name, _, config) in &cells {
-        let (size, views) = (splits.train.height, config.train.views);
-        let side = views.side(size);
-        ensure!(
-            side >= LEAST_SIDE,
-            "cifar-nets, {name}: pictures of {size}x{size} ({data}) leave views of {side}x{side}; the nets \
-             pool three times and take at least {LEAST_SIDE}x{LEAST_SIDE}: choose a smaller border"
-        );
+        fits("cifar-nets", name, data, splits.train.height, config.train.views)?;
     }
     cells.sort_by_key(|(_, name, _, config)| (cost(&config.train, &splits.train), name.clone()));
 
@@ -219,14 +221,31 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
         }
     }
     if session.dry_run {
-        return describe::describe(session, study, &splits.train, &plans);
+        return describe(session, study, &splits.train, &plans);
     }
     session.grid(study, plans)?;
     Ok(())
 }
 
+/// Refuses pictures of which the views of `variant` leave too little.
+pub(super) fn fits(
+    study: &str,
+    variant: &str,
+    data: &str,
+    size: usize,
+    views: Views,
+) -> anyhow::Result<()> {
+    let side = views.side(size);
+    ensure!(
+        side >= LEAST_SIDE,
+        "{study}, {variant}: pictures of {size}x{size} ({data}) leave views of {side}x{side}; the nets \
+         pool three times and take at least {LEAST_SIDE}x{LEAST_SIDE}: choose a smaller border"
+    );
+    Ok(())
+}
+
 /// Multiply-adds of a run's forward passes in training.
-fn cost(cfg: &Config, set: &ImageSet) -> u64 {
+pub(super) fn cost(cfg: &Config, set: &ImageSet) -> u64 {
     let schedule = Schedule::new(&cfg.stages, cfg.scale, cfg.pictures, cfg.batch, 0);
     let side = cfg.views.side(set.height) as i64;
     let view = multiply_adds(&cfg.net.table(), set.channels as i64, side) as u64;

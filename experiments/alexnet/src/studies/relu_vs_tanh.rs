@@ -22,7 +22,7 @@ use common::experiment::{Drawings, Finished};
 use common::preset::PresetError;
 use common::session::{Plan, Session};
 use common::training_run::{METRICS, Spec, TrainingRun};
-use ledger::claims::{Measured, parse_claims};
+use ledger::claims::Measured;
 use ledger::metrics;
 use ledger::run::RunRecord;
 use ledger::stats::kaplan_meier::Observation;
@@ -33,7 +33,7 @@ use super::Preset;
 use crate::ALEXNET;
 use crate::data::Inputs;
 use crate::eval::{Row, epochs_to_target};
-use crate::figures::{Published, figure_1};
+use crate::figures::{Published, figure_1, published_value};
 use crate::model::{Activation, Init};
 use crate::train::Config;
 
@@ -384,12 +384,8 @@ fn protocol_ok(finished: &Finished, curves: &[Curve], regime: &str) -> bool {
 /// # Errors
 /// Files that cannot be read.
 pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
-    let claims = parse_claims(Path::new("claims.csv"), ALEXNET.claims)?;
-    let value = |id: &str| {
-        let claim = claims.iter().find(|claim| claim.id == id);
-        claim.and_then(|claim| claim.published).with_context(|| format!("claims.csv has no {id}"))
-    };
-    let published = Published { relu_epochs: value("alexnet-23")?, ratio: value("alexnet-22")? };
+    let (relu_epochs, ratio) = (published_value("alexnet-23")?, published_value("alexnet-22")?);
+    let published = Published { relu_epochs, ratio };
     let mut figures = Vec::new();
     for (data, curves) in &curves(finished)? {
         figures.push((format!("figure-1-{data}"), figure_1(data, curves, &published)));

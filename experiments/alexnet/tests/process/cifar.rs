@@ -4,9 +4,11 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::outcome::Outcome;
 use crate::pictures;
-use crate::place::{Place, Running, assert_code, fails, read_json, succeeds};
+use crate::place::{Place, Running, assert_code, fails, read_json, stdout, succeeds};
 
 const VARIANTS: [&str; 7] = [
     "caffe-quick",
@@ -106,6 +108,56 @@ fn a_net_stopped_in_a_stage_and_resumed_ends_as_one_that_was_not() {
     let stages =
         read_json(&place.run_folder(LOCAL, 0).join("run.json"))["config"]["stages"].clone();
     assert_eq!(stages[0]["share"], 0.8);
+}
+
+#[test]
+fn ablations_pair_each_net_with_itself_without_an_ingredient() {
+    let place = Place::of("cifar-ablations");
+    pictures::write(&place.path("data"), 16, 0);
+    let nets = ["layers-18pct", LOCAL];
+    succeeds(place.run(&[]));
+    for net in nets {
+        let with = place.record(net);
+        let config = |change: &str| {
+            let record = place.record(&format!("{net}{change}"));
+            assert_eq!(record["status"], "complete", "{net}{change}");
+            record["config"].clone()
+        };
+        // Everything else is the same; the control has the factors that its pair ended with.
+        let factors = ["norm1/factor", "norm2/factor"].map(|name| with["metrics"][name].clone());
+        for (change, key, value) in [
+            ("-no-norm", "normalisation", json!("none")),
+            ("-disjoint", "pooling", json!("disjoint")),
+            ("-factors", "normalisation", json!({ "factors": factors })),
+        ] {
+            let mut wanted = with["config"].clone();
+            wanted[key] = value;
+            assert_eq!(config(change), wanted, "{net}{change}");
+        }
+    }
+    // What is finished is not made again, the controls neither.
+    let again = succeeds(place.run(&[]));
+    assert_eq!(again.matches("skipped").count(), 8, "{again}");
+
+    succeeds(place.alexnet(&["figures"]));
+    assert!(place.study().join("cifar-ablations-fashion-mnist.svg").exists());
+    succeeds(place.alexnet(&["verify"]));
+    let dry = place.run(&["--dry-run"]).output().unwrap();
+    assert_code(&dry, 0);
+    assert!(stdout(&dry).contains("layers-18pct-factors: 1 runs"), "{}", stdout(&dry));
+}
+
+#[test]
+fn ablations_of_a_net_without_normalisation_are_refused() {
+    let place = Place::of("cifar-ablations");
+    for (set, words) in [
+        ("scales={layers-19pct=0.1}", ["layers-19pct", "have a normalisation"]),
+        ("scales={layers-20pct=0.1}", ["layers-20pct", "have a normalisation"]),
+        ("scales.layers-18pct=0.0", ["scales.layers-18pct", "above 0"]),
+        ("seeds=0", ["cifar-ablations.seeds", "from 1"]),
+    ] {
+        fails(place.run(&["--set", &format!("cifar-ablations.{set}")]), 2, &words);
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ struct Cost {
 }
 
 /// Prints the plans, and for each variant what its runs cost; the time is measured by a few updates each.
-pub(super) fn describe(
+pub(in crate::studies) fn describe(
     session: &Session,
     study: &Study,
     train: &ImageSet,

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Context as _;
 use common::experiment::{Drawings, Finished};
 use common::training_run::METRICS;
-use ledger::claims::{Measured, parse_claims};
+use ledger::claims::Measured;
 use ledger::metrics;
 use ledger::run::RunRecord;
 use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 use serde::Deserialize as _;
 
 use super::{COPIES, RunConfig};
-use crate::ALEXNET;
 use crate::cifar::predictions::{self, Prediction, error_and_loss};
 use crate::figures::cifar_nets::{Bar, curves, test_errors};
+use crate::figures::published_value;
 
 /// What of a run a claim is about.
 #[derive(Debug, Clone, Copy)]
@@ -130,7 +129,7 @@ impl Run {
 }
 
 /// The runs by data set, sorted by variant and seed.
-fn runs(finished: &Finished) -> anyhow::Result<BTreeMap<String, Vec<Run>>> {
+pub(crate) fn runs(finished: &Finished) -> anyhow::Result<BTreeMap<String, Vec<Run>>> {
     let mut by_data: BTreeMap<String, Vec<Run>> = BTreeMap::new();
     for (folder, record) in &finished.runs {
         by_data.entry(record.key.data.clone()).or_default().push(Run::read(folder, record)?);
@@ -138,8 +137,14 @@ fn runs(finished: &Finished) -> anyhow::Result<BTreeMap<String, Vec<Run>>> {
     Ok(by_data)
 }
 
-fn of<'a>(runs: &'a [Run], variant: &str) -> Vec<&'a Run> {
+/// The runs of one variant.
+pub(crate) fn of<'a>(runs: &'a [Run], variant: &str) -> Vec<&'a Run> {
     runs.iter().filter(|run| run.variant == variant).collect()
+}
+
+/// A variant's name as figures have it.
+pub(crate) fn short_name(variant: &str) -> &str {
+    variant.trim_start_matches("layers-").trim_start_matches("conv-local-")
 }
 
 /// The claims about each net, and what the JPEG coding costs.
@@ -205,11 +210,6 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
 /// # Errors
 /// Files that cannot be read.
 pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
-    let claims = parse_claims(Path::new("claims.csv"), ALEXNET.claims)?;
-    let published = |id: &str| {
-        let claim = claims.iter().find(|claim| claim.id == id);
-        claim.and_then(|claim| claim.published).with_context(|| format!("claims.csv has no {id}"))
-    };
     let mut figures = Vec::new();
     for (data, runs) in &runs(finished)? {
         let mut bars = Vec::new();
@@ -226,8 +226,8 @@ pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
                 continue;
             }
             let published = match quantity {
-                Quantity::Accuracy => 100.0 - published(id)?,
-                _ => published(id)?,
+                Quantity::Accuracy => 100.0 - published_value(id)?,
+                _ => published_value(id)?,
             };
             let scale = of(runs, variant)[0].config.train.scale;
             let estimate = mean_over_seeds(&errors, Scale::Natural)?;
@@ -251,7 +251,10 @@ pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
 
 #[cfg(test)]
 mod tests {
+    use ledger::claims::parse_claims;
+
     use super::*;
+    use crate::ALEXNET;
     use serde_json::json;
 
     fn near(found: Option<f64>, wanted: f64) {
