@@ -44,7 +44,11 @@ fn each_seed(runs: &[Run], variants: &[&str]) -> Panel {
     });
     Panel {
         title: "test error".into(),
-        x: Axis::categories("", variants.iter().map(|variant| short_name(variant))),
+        // With blanks, where a long name is broken.
+        x: Axis::categories(
+            "",
+            variants.iter().map(|variant| short_name(variant).replace('-', " ")),
+        ),
         y: Axis::linear("test error (%)"),
         series: vec![Series::new("a seed", Style::Markers, marks.collect()).colour(0)],
         ..Panel::default()

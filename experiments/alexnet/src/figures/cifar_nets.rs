@@ -3,10 +3,8 @@
 use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 use ledger::stats::{Estimate, mean_over_seeds};
 
+use super::GAP;
 use crate::studies::cifar_nets::{Run, short_name};
-
-/// Breaks a line.
-const GAP: (f64, f64) = (f64::NAN, f64::NAN);
 
 /// The highest error that the curves' panels show.
 const HIGHEST: f64 = 0.8;
