@@ -4,20 +4,13 @@
 //! Tables are gzipped CSV, one row a kernel's pixel, a guess, a neighbour. The few pictures that a figure shows
 //! lie beside them as one small PNG, for the figure alone.
 
-use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
 use common::data::photos::square;
 use common::data::sampler::epoch_order;
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use image::RgbImage;
 use ledger::plot::Picture;
-use ledger::run::write_atomic;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 pub mod filters;
 pub mod neighbours;
@@ -63,25 +56,6 @@ fn cut(path: &Path, columns: usize, rows: usize) -> anyhow::Result<Vec<Picture>>
         let (w, h) = (sheet.width(), sheet.height());
         format!("{}: {w} x {h} pixels, wanted {columns} x {rows} pictures", path.display())
     })
-}
-
-/// Writes rows as gzipped CSV, the file whole or not at all.
-pub(crate) fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> anyhow::Result<()> {
-    let mut table = csv::Writer::from_writer(Vec::new());
-    rows.iter().try_for_each(|row| table.serialize(row))?;
-    let mut gz = GzEncoder::new(Vec::new(), Compression::best());
-    gz.write_all(&table.into_inner()?)?;
-    Ok(write_atomic(path, &gz.finish()?)?)
-}
-
-/// Reads what [`write_rows`] wrote.
-pub(crate) fn read_rows<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
-    let place = || path.display().to_string();
-    let bytes = std::fs::read(path).with_context(place)?;
-    let mut text = Vec::new();
-    GzDecoder::new(bytes.as_slice()).read_to_end(&mut text).with_context(place)?;
-    let rows = csv::Reader::from_reader(text.as_slice()).into_deserialize();
-    rows.collect::<Result<_, _>>().with_context(place)
 }
 
 #[cfg(test)]

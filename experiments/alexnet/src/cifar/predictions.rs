@@ -1,14 +1,10 @@
 //! What a net took the test pictures for: one file a run, from which the errors are computed.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::path::Path;
 
-use anyhow::Context as _;
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
+
+use crate::table;
 
 /// The file in a run's folder.
 pub const FILE: &str = "predictions.csv.gz";
@@ -43,15 +39,7 @@ pub fn error_and_loss(predictions: &[Prediction], set: &str, views: usize) -> Op
 /// # Errors
 /// If the file cannot be written.
 pub fn write(folder: &Path, predictions: &[Prediction]) -> anyhow::Result<()> {
-    let mut table = csv::Writer::from_writer(Vec::new());
-    for prediction in predictions {
-        table.serialize(prediction)?;
-    }
-    let path = folder.join(FILE);
-    let place = || path.display().to_string();
-    let mut gz = GzEncoder::new(File::create(&path).with_context(place)?, Compression::best());
-    gz.write_all(&table.into_inner()?).and_then(|()| gz.finish()).with_context(place)?;
-    Ok(())
+    table::write(&folder.join(FILE), predictions)
 }
 
 /// Reads the predictions of the run in `folder`.
@@ -59,16 +47,7 @@ pub fn write(folder: &Path, predictions: &[Prediction]) -> anyhow::Result<()> {
 /// # Errors
 /// If the file cannot be read or is not what [`write`] writes.
 pub fn read(folder: &Path) -> anyhow::Result<Vec<Prediction>> {
-    let path = folder.join(FILE);
-    let place = || path.display().to_string();
-    let mut text = Vec::new();
-    GzDecoder::new(File::open(&path).with_context(place)?)
-        .read_to_end(&mut text)
-        .with_context(place)?;
-    csv::Reader::from_reader(text.as_slice())
-        .deserialize()
-        .collect::<Result<_, _>>()
-        .with_context(place)
+    table::read(&folder.join(FILE))
 }
 
 #[cfg(test)]
