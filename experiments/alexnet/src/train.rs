@@ -54,12 +54,28 @@ pub struct Config {
 /// The columns of `metrics.csv` after step and time.
 pub const COLUMNS: [&str; 4] = ["epoch", "train/loss", "train/error", "loader/wait"];
 
-/// Sums over the batches since the last row.
+/// Sums over the batches since the last row of `metrics.csv`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Window {
+pub(crate) struct Window {
     pictures: usize,
     loss: f64,
     wrong: i64,
+}
+
+impl Window {
+    /// Adds a batch with labels `ys: [N]`: its mean loss and its scores `logits: [N, classes]`.
+    pub(crate) fn add(&mut self, loss: f64, logits: &Tensor, ys: &Tensor) {
+        let n = ys.size()[0];
+        self.pictures += n as usize;
+        self.loss += loss * n as f64;
+        self.wrong += wrong(logits, ys);
+    }
+
+    /// Mean loss and error over the pictures added; none is left then.
+    pub(crate) fn take(&mut self) -> (f64, f64) {
+        let Self { pictures, loss, wrong } = std::mem::take(self);
+        (loss / pictures as f64, wrong as f64 / pictures as f64)
+    }
 }
 
 /// Where the loop stands besides its step.
@@ -108,18 +124,15 @@ pub fn train(
 
         // 2. Everything that only looks. The error is that of the batches as they were trained on, as the
         // authors' program logs it.
-        at.window.pictures += batch.len();
-        at.window.loss += loss * batch.len() as f64;
-        at.window.wrong += wrong(&logits, &ys);
+        at.window.add(loss, &logits, &ys);
         run.tick(step, steps, cfg.batch as f64, "images/s", loss);
         at.done = step == steps;
         if step.is_multiple_of(row_every) || at.done {
-            let window = std::mem::take(&mut at.window);
-            let n = window.pictures as f64;
-            let (epoch, error) = (epoch(step, steps_per_epoch), window.wrong as f64 / n);
+            let (mean_loss, error) = at.window.take();
+            let epoch = epoch(step, steps_per_epoch);
             let now = run.elapsed_s();
             let wait = loader.waited().as_secs_f64();
-            let row = [epoch, window.loss / n, error, (wait - waited) / (now - since)];
+            let row = [epoch, mean_loss, error, (wait - waited) / (now - since)];
             (waited, since) = (wait, now);
             let row: Vec<_> = COLUMNS.into_iter().zip(row).collect();
             run.log(step, &row)?;
@@ -195,6 +208,6 @@ fn epoch(step: u64, steps_per_epoch: u64) -> f64 {
 }
 
 /// How many of `logits: [N, classes]` have their largest score at another class than `ys: [N]` says.
-pub(crate) fn wrong(logits: &Tensor, ys: &Tensor) -> i64 {
+fn wrong(logits: &Tensor, ys: &Tensor) -> i64 {
     logits.argmax(-1, false).not_equal_tensor(ys).sum(Kind::Int64).int64_value(&[])
 }

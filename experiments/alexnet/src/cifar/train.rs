@@ -23,7 +23,7 @@ use super::net::{CifarNet, optimizer};
 use super::nets::Net;
 use super::predictions::{self, Prediction, error_and_loss};
 use super::schedule::{Schedule, Stage};
-use crate::train::{update, wrong};
+use crate::train::{Window, update};
 
 /// Everything that decides the numbers of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,14 +74,6 @@ const TEST_BATCH: usize = 500;
 
 /// Training views over which the factors of normalisations are measured.
 const FACTOR_VIEWS: usize = 1000;
-
-/// Sums over the batches since the last row.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Window {
-    pictures: usize,
-    loss: f64,
-    wrong: i64,
-}
 
 /// Where the loop stands besides its step.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -134,18 +126,15 @@ pub fn train(
 
         // 2. Everything that only looks. The error is that of the batches as they were trained on, as the
         // authors' program logs it.
-        at.window.pictures += batch.len();
-        at.window.loss += loss * batch.len() as f64;
-        at.window.wrong += wrong(&logits, &ys);
+        at.window.add(loss, &logits, &ys);
         run.tick(step, steps, cfg.batch as f64, "images/s", loss);
         let stage_ends = schedule.stage_ends(step);
         if step.is_multiple_of(row_every) || stage_ends {
-            let window = std::mem::take(&mut at.window);
-            let n = window.pictures as f64;
+            let (mean_loss, error) = at.window.take();
             let mut row = vec![
                 ("epoch", schedule.epochs(step)),
-                ("train/loss", window.loss / n),
-                ("train/error", window.wrong as f64 / n),
+                ("train/loss", mean_loss),
+                ("train/error", error),
             ];
             at.last.extend(row.iter().map(|&(name, value)| (name.to_owned(), value)));
             let val_due = step.is_multiple_of(row_every * cfg.val_rows) || stage_ends;

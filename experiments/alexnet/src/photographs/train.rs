@@ -12,14 +12,14 @@ use common::rng;
 use common::training_run::TrainingRun;
 use ledger::run::RunKey;
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
 use tch::nn::VarStore;
-use tch::{Kind, Tensor};
 
 use super::data::{Augment, Photographs};
 use super::eval::{self, Errors};
 use super::schedule::{Plateau, Schedule};
 use crate::network::{AlexNet, NetworkConfig};
-use crate::train::update;
+use crate::train::{Window, update};
 
 /// Everything that decides the numbers of one run, but the data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,14 +106,6 @@ pub struct FlatLossError {
 /// How near to the loss of guessing a loss has to be to count as that, as a share of it.
 const A_HAIR: f64 = 0.01;
 
-/// Sums over the batches since the last row.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Window {
-    pictures: usize,
-    loss: f64,
-    wrong: i64,
-}
-
 /// Where the loop stands besides its step.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct At {
@@ -164,9 +156,7 @@ pub fn train(
         step += 1;
 
         // 2. Everything that only looks.
-        at.window.pictures += batch.len();
-        at.window.loss += loss * batch.len() as f64;
-        at.window.wrong += wrong(&logits, &ys);
+        at.window.add(loss, &logits, &ys);
         run.tick(step, steps, cfg.batch as f64, "images/s", loss);
         at.done = step == steps;
         let mut row = Vec::new();
@@ -177,15 +167,13 @@ pub fn train(
             at.done |= cfg.schedule.evaluated(top1, &mut at.plateau);
         }
         if step.is_multiple_of(row_every) || at.done || !row.is_empty() {
-            let window = std::mem::take(&mut at.window);
-            let n = window.pictures as f64;
+            let (mean_loss, error) = at.window.take();
             let (now, wait) = (run.elapsed_s(), loader.waited().as_secs_f64());
-            let mean_loss = window.loss / n;
             row.extend([
                 ("epoch", step as f64 / steps_per_epoch as f64),
                 ("lr", lr),
                 ("train/loss", mean_loss),
-                ("train/error", window.wrong as f64 / n),
+                ("train/error", error),
             ]);
             if at.done {
                 row.extend(test(&net, cfg, set, run)?.into_iter().flatten());
@@ -264,9 +252,4 @@ pub fn optimizer(params: &[(String, Tensor)], cfg: &Recipe) -> Sgd {
     ];
     let config = SgdConfig { momentum: cfg.momentum, form: SgdForm::Paper, nesterov: false };
     Sgd::new(groups, config)
-}
-
-/// How many of `logits: [N, classes]` have their largest score at another class than `ys: [N]` says.
-fn wrong(logits: &Tensor, ys: &Tensor) -> i64 {
-    logits.argmax(-1, false).not_equal_tensor(ys).sum(Kind::Int64).int64_value(&[])
 }
