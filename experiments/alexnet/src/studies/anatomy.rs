@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use common::cli;
 use common::experiment::{Drawings, Finished};
-use common::optim::{Sgd, SgdConfig, SgdForm};
 use common::session::{Plan, Session};
 use common::training_run::{Spec, TrainingRun};
 use ledger::claims::Measured;
 use ledger::stats::Estimate;
 use serde::{Deserialize, Serialize};
-use tch::nn::VarStore;
 
 use crate::ALEXNET;
 use crate::figures::anatomy as figures_of;
@@ -68,10 +66,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
 /// A file that cannot be written.
 pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<String, f64>> {
     let RunConfig { network, .. } = spec.config()?;
-    // There is nothing to update, and nothing in the checkpoint.
-    let vs = VarStore::new(run.device());
-    let still = SgdConfig { momentum: 0.0, form: SgdForm::Paper, nesterov: false };
-    run.resume_or_start::<()>(&vs, &mut Sgd::new(Vec::new(), still), &COLUMNS)?;
+    run.start(&COLUMNS)?;
     let counts = [network.parameters(), network.units(), network.multiply_adds()];
     let row: Vec<_> = COLUMNS.into_iter().zip(counts.map(|count| count as f64)).collect();
     run.log(0, &row)?;
