@@ -8,6 +8,7 @@ mod cifar;
 mod damage;
 mod data;
 mod disk;
+mod exhibits;
 mod figures;
 mod locks;
 mod outcome;
