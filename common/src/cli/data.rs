@@ -59,10 +59,13 @@ pub(super) fn data(experiment: &Experiment, args: &DataArgs) -> anyhow::Result<(
                 format!("{name}: whole, in {}", located.source)
             }
             Ok(Status::Missing { why, fetch }) => {
-                let fetch = fetch.map_or_else(
-                    || "no registry and no official address has it".to_owned(),
-                    |from| format!("would be fetched from {from}"),
-                );
+                let fetch = match fetch {
+                    Some(from) => format!("would be fetched from {from}"),
+                    None if lookup.data_dir_is_flag => {
+                        "leave --data out to look elsewhere".to_owned()
+                    }
+                    None => "no registry and no official address has it".to_owned(),
+                };
                 format!("{name}: missing ({why}); {fetch}")
             }
             Err(error) => {

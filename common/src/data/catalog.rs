@@ -74,6 +74,8 @@ pub struct FileEntry {
     /// Other versions of the file with the same content, e.g. compressed again.
     #[serde(default)]
     pub also: Vec<Version>,
+    /// What is in it, for a compressed file that users may have unpacked.
+    pub unpacked: Option<Version>,
     /// Official addresses, tried in order.
     #[serde(default)]
     pub urls: Vec<String>,

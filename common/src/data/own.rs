@@ -25,7 +25,7 @@ pub(crate) fn find(name: &str, set: &DataSet, lookup: &Lookup) -> Result<Found, 
     let found = complete_form(name, set, lookup, &source, &places, way_out)?;
     let Found::Missing(why) = found else { return Ok(found) };
     for root in &roots {
-        if let Some((layout, files)) = unpacked(set, root, lookup)? {
+        if let Some((layout, files)) = unpacked(name, set, root, lookup)? {
             let name = name.to_owned();
             return Ok(Found::Complete(Located { name, layout, files, source }));
         }
@@ -34,6 +34,7 @@ pub(crate) fn find(name: &str, set: &DataSet, lookup: &Lookup) -> Result<Found, 
 }
 
 fn unpacked(
+    name: &str,
     set: &DataSet,
     root: &Path,
     lookup: &Lookup,
@@ -55,9 +56,32 @@ fn unpacked(
         Some(Reader::Idx) => {
             let names: Vec<&str> =
                 set.files.iter().map(|f| f.path.trim_end_matches(".gz")).collect();
-            Ok(all_files(root, &names, lookup)?.map(|files| (Layout::Unpacked, files)))
+            let files = all_files(root, &names, lookup)?;
+            tell_of_others(name, set, files.as_deref().unwrap_or_default());
+            Ok(files.map(|files| (Layout::Unpacked, files)))
         }
         Some(Reader::Cifar10Strips) | None => Ok(None),
+    }
+}
+
+/// Says so where user's files are not what is in the published ones: several sets have files of these
+/// names, and a part of a set is at times kept under them. They are taken all the same.
+fn tell_of_others(name: &str, set: &DataSet, files: &[LocatedFile]) {
+    let other = |entry: &FileEntry, file: &LocatedFile| {
+        entry.unpacked.as_ref().is_some_and(|version| version.sha256 != file.sha256)
+    };
+    let others: Vec<String> = set
+        .files
+        .iter()
+        .zip(files)
+        .filter(|(entry, file)| other(entry, file))
+        .map(|(_, file)| file.path.display().to_string())
+        .collect();
+    if !others.is_empty() {
+        tracing::warn!(
+            "{}: not what is in the published files of {name}; results on it are of other pictures",
+            others.join(", ")
+        );
     }
 }
 

@@ -141,6 +141,7 @@ mod tests {
             only: only.iter().map(|o| (*o).to_owned()).collect(),
             sha256: sha256_text(""),
             size_bytes,
+            unpacked: None,
             also: Vec::new(),
             urls: Vec::new(),
         }

@@ -221,6 +221,7 @@ mod tests {
             only: Vec::new(),
             sha256: hex(&Sha256::digest(bytes)),
             size_bytes: bytes.len() as u64,
+            unpacked: None,
             also: Vec::new(),
             urls: Vec::new(),
         }

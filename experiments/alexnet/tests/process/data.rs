@@ -101,11 +101,19 @@ fn data_check_says_what_is_here_and_fails_when_nothing_is() {
     let output = place.alexnet(&["data", "--check", "--data", "data"]).output().unwrap();
     assert_code(&output, 0);
     assert!(stdout(&output).contains("fashion-mnist: whole"), "{output:?}");
+    // The pictures are made here, under the published names.
+    let other = "data/t10k-labels-idx1-ubyte: not what is in the published files of fashion-mnist";
+    assert!(stderr(&output).contains(other), "{output:?}");
     let output = place.alexnet(&["data", "--check"]).output().unwrap();
     assert_code(&output, 1);
     assert!(stdout(&output).contains("fashion-mnist: missing"), "{output:?}");
     assert!(stdout(&output).contains("apt package"), "{output:?}");
     assert!(stderr(&output).contains("0 of 5"), "{output:?}");
+    // A folder that is named is the only one looked in.
+    fs::create_dir_all(place.path("empty")).unwrap();
+    let output = place.alexnet(&["data", "--check", "--data", "empty"]).output().unwrap();
+    assert_code(&output, 1);
+    assert!(stdout(&output).contains("leave --data out to look elsewhere"), "{output:?}");
 }
 
 #[test]
