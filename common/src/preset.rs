@@ -43,14 +43,14 @@ pub enum PresetError {
         wanted: &'static str,
     },
     /// A key or value that the configuration does not take.
-    #[error("preset {preset}: {message}{}", did_you_mean(nearest.as_deref()))]
+    #[error("preset {preset}: {message}{hint}")]
     Config {
         /// The preset's name.
         preset: String,
         /// Where and what.
         message: String,
-        /// The closest key, when the key is unknown.
-        nearest: Option<String>,
+        /// When the key is unknown: keys deeper in the preset that end so, or the closest one.
+        hint: String,
     },
 }
 
@@ -93,19 +93,22 @@ impl Source {
     /// # Errors
     /// When a key is unknown, or a value has the wrong type.
     pub fn load<T: DeserializeOwned>(&self, sets: &[String]) -> Result<T, PresetError> {
-        let config_error = |message: String| {
-            let nearest = nearest_in_message(&message);
-            PresetError::Config { preset: self.name.into(), message, nearest }
-        };
-        let mut table: Table =
-            self.text.parse().map_err(|error: toml::de::Error| config_error(error.to_string()))?;
+        let config_error =
+            |message: String, hint| PresetError::Config { preset: self.name.into(), message, hint };
+        let mut table: Table = self
+            .text
+            .parse()
+            .map_err(|error: toml::de::Error| config_error(error.to_string(), String::new()))?;
+        let carried = table.clone();
         for set in sets {
             let (key, value) =
                 set.split_once('=').ok_or_else(|| PresetError::Assignment(set.clone()))?;
             assign(&mut table, key.trim(), parse_value(value.trim()))?;
         }
         table.try_into().map_err(|error: toml::de::Error| {
-            config_error(error.to_string().trim_end().replace('\n', " "))
+            let message = error.to_string().trim_end().replace('\n', " ");
+            let hint = hint(&message, &carried, sets);
+            config_error(message, hint)
         })
     }
 }
@@ -135,6 +138,44 @@ fn assign(table: &mut Table, key: &str, value: Value) -> Result<(), PresetError>
     };
     at.insert(last.into(), value);
     Ok(())
+}
+
+/// What may have been meant by the unknown key of serde's `message`: a key of `carried` that ends as one
+/// of `sets` does, e.g. `train.lr` for `lr`, or else the closest where it was looked for.
+fn hint(message: &str, carried: &Table, sets: &[String]) -> String {
+    const SHOWN: usize = 4;
+    if !message.contains("unknown") {
+        return String::new();
+    }
+    let unknown = message.split('`').nth(1).unwrap_or_default();
+    let mut all = Vec::new();
+    keys(carried, "", &mut all);
+    let mut set = sets.iter().filter_map(|set| Some(set.split_once('=')?.0.trim()));
+    let ending =
+        set.find(|key| key.split('.').any(|part| part == unknown)).map(|key| format!(".{key}"));
+    let nested: Vec<String> = all
+        .into_iter()
+        .filter(|key| ending.as_ref().is_some_and(|ending| key.ends_with(ending)))
+        .map(|key| format!("`{key}`"))
+        .collect();
+    if nested.is_empty() {
+        return did_you_mean(nearest_in_message(message).as_deref());
+    }
+    let more = nested.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" or {more} others that end so") } else { String::new() };
+    let shown = &nested[..nested.len().min(SHOWN)];
+    format!("; did you mean {}{more}?", shown.join(" or "))
+}
+
+/// The dotted keys of all values in `table`, below `path`.
+fn keys(table: &Table, path: &str, found: &mut Vec<String>) {
+    for (key, value) in table {
+        let path = format!("{path}{key}");
+        match value {
+            Value::Table(inner) => keys(inner, &format!("{path}."), found),
+            _ => found.push(path),
+        }
+    }
 }
 
 /// serde's message lists the keys there are; finds the one closest to the unknown one.
@@ -174,6 +215,13 @@ mod tests {
         activation: String,
     }
 
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Tables {
+        #[expect(dead_code, reason = "only read")]
+        t: Table,
+    }
+
     const SOURCE: Source = Source {
         name: "smoke",
         text: "# Expect 3 % in 2 s.\n# Second line.\nepochs = 2\n\
@@ -204,6 +252,17 @@ mod tests {
             let error = load(&[set]).unwrap_err();
             assert!(error.contains(&format!("did you mean {wanted}")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_key_without_the_tables_it_is_in_names_where_it_is() {
+        let error = load(&["lr=0.1"]).unwrap_err();
+        assert!(error.contains("did you mean `train.lr`?"), "{error}");
+        let text: String = (0..6).map(|i| format!("[t.{i}]\nbatch = 1\n")).collect();
+        let source = Source { name: "smoke", text: text.leak() };
+        let error = source.load::<Tables>(&["batch=2".to_owned()]).unwrap_err().to_string();
+        let wanted = "`t.0.batch` or `t.1.batch` or `t.2.batch` or `t.3.batch` or 2 others";
+        assert!(error.contains(wanted), "{error}");
     }
 
     #[test]
