@@ -146,7 +146,8 @@ at::Tensor transposed(const at::Tensor &of) {
   auto out = at::empty({of.size(0), columns, rows}, of.options());
   const float *from = numbers<float>(of);
   float *to = mutable_numbers<float>(out);
-  at::parallel_for(0, of.size(0), std::max<int64_t>(GRAIN / (rows * columns), 1), [&](int64_t i, int64_t end) {
+  auto grain = std::max<int64_t>(GRAIN / (rows * columns), 1);
+  at::parallel_for(0, of.size(0), grain, [&](int64_t i, int64_t end) {
     for (; i < end; ++i) {
       const float *in = from + i * rows * columns;
       float *moved = to + i * rows * columns;
