@@ -2,14 +2,16 @@
 //! object. `bench/run` sets it beside PyTorch.
 #![expect(clippy::print_stdout, reason = "the result is for a program")]
 
-use std::time::Instant;
-
 use clap::{Parser, ValueEnum};
 use common::device::{Precision, configure_threads};
 use common::nn::{LocallyConnected, LocallyConnectedConfig, ResponseNorm, channels_last};
 use common::shim;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
+
+mod rate;
+
+use rate::rate;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Layer {
@@ -66,18 +68,7 @@ fn main() -> anyhow::Result<()> {
         Tensor::run_backward(&[ys.sum(Kind::Float)], &inputs, false, false)
     };
 
-    let (mut begun, mut timed, mut n) = (Instant::now(), false, 0);
-    let elapsed = loop {
-        let _gradients = pass();
-        n += 1;
-        let elapsed = begun.elapsed().as_secs_f64();
-        if timed && elapsed > args.seconds {
-            break elapsed;
-        }
-        if !timed && elapsed > args.seconds / 2.0 {
-            (timed, begun, n) = (true, Instant::now(), 0);
-        }
-    };
-    println!("{}", serde_json::json!({"ms": elapsed * 1e3 / f64::from(n)}));
+    let passes_per_s = rate(args.seconds, || _ = pass());
+    println!("{}", serde_json::json!({"ms": 1e3 / passes_per_s}));
     Ok(())
 }

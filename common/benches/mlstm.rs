@@ -1,8 +1,6 @@
 //! Times the multiplicative LSTM: training steps on random bytes, the rate of plain matrix products in
-//! the same run, and generation. Prints one JSON object; `bench/mlstm.py` prints PyTorch's side.
+//! the same run, and generation. Prints one JSON object. `bench/run` sets it beside PyTorch.
 #![expect(clippy::print_stdout, reason = "the result is for a program")]
-
-use std::time::Instant;
 
 use clap::Parser;
 use common::device::{Precision, configure_threads};
@@ -12,6 +10,10 @@ use common::optim::{Adam, AdamConfig, Decay, Epsilon, Optimizer, ParamGroup, nam
 use common::shim;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
+
+mod rate;
+
+use rate::rate;
 
 #[derive(Parser)]
 struct Args {
@@ -58,23 +60,6 @@ fn main() -> anyhow::Result<()> {
     });
     println!("{json}");
     Ok(())
-}
-
-/// How often `f` runs in a second.
-fn rate(seconds: f64, mut f: impl FnMut()) -> f64 {
-    let warm_up = Instant::now();
-    while warm_up.elapsed().as_secs_f64() < seconds / 2.0 {
-        f();
-    }
-    let (begun, mut n) = (Instant::now(), 0);
-    loop {
-        f();
-        n += 1;
-        let elapsed = begun.elapsed().as_secs_f64();
-        if elapsed > seconds {
-            return f64::from(n) / elapsed;
-        }
-    }
 }
 
 /// Bytes per second of whole updates: loss, gradients, clipping, Adam, the state carried on.

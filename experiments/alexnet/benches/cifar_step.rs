@@ -16,7 +16,6 @@ use alexnet::cifar::schedule::{Schedule, Stage};
 use alexnet::train::update;
 use anyhow::Context as _;
 use clap::Parser;
-use common::data::images::ImageSet;
 use common::device::{Precision, configure_threads};
 use common::nn::probe::Probe;
 use common::nn::to_channels_last;
@@ -24,6 +23,12 @@ use common::optim::named_params;
 use common::shim;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
+
+mod noise;
+mod processor;
+
+use noise::noise;
+use processor::processor_s;
 
 #[derive(Parser)]
 struct Args {
@@ -73,7 +78,7 @@ fn time(args: &Args, net: Net) -> anyhow::Result<(f64, f64)> {
         Net::Pct13 | Net::Pct11 => Views::Crops { border: 4 },
         _ => Views::Whole,
     };
-    let set = Arc::new(Pictures::new(&noise(), PICTURES));
+    let set = Arc::new(Pictures::new(&noise(PICTURES), PICTURES));
     let (mean, side) = (set.mean_view(views), views.side(set.size) as i64);
     let vs = VarStore::new(Device::Cpu);
     let table = net.table();
@@ -100,26 +105,4 @@ fn time(args: &Args, net: Net) -> anyhow::Result<(f64, f64)> {
         pictures += batch.len() as f64;
     }
     Ok((pictures / begun.elapsed().as_secs_f64(), pictures / (processor_s()? - used)))
-}
-
-/// Processor time of this process so far, in seconds; Linux counts it in hundredths.
-fn processor_s() -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let (_, after) = stat.rsplit_once(") ").context("/proc/self/stat has a name in brackets")?;
-    let fields: Vec<&str> = after.split(' ').collect();
-    Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0)
-}
-
-/// Pictures without meaning, the same each time.
-fn noise() -> ImageSet {
-    let level = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8;
-    ImageSet {
-        images: (0..PICTURES * 3072).map(level).collect(),
-        labels: (0..PICTURES).map(|i| (i % 10) as u8).collect(),
-        n: PICTURES,
-        channels: 3,
-        height: 32,
-        width: 32,
-        classes: (0..10).map(|i| i.to_string()).collect(),
-    }
 }

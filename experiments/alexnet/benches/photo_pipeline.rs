@@ -2,7 +2,6 @@
 //! loader. Prints one JSON object. `bench/photos` sets it beside torchvision.
 #![expect(clippy::print_stdout, reason = "the result is for a program")]
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +16,10 @@ use common::data::sampler::LastBatch;
 use common::device::configure_threads;
 use common::shim;
 use tch::Device;
+
+mod processor;
+
+use processor::processor_s;
 
 #[derive(Parser)]
 struct Args {
@@ -91,7 +94,7 @@ fn main() -> anyhow::Result<()> {
     let batches = TrainBatches::new(part, centring, view, None, 0, args.batch, last)?;
     let loader = Arc::new(batches).loader(0..u64::MAX, args.threads, 2 * args.threads);
 
-    let (mut begun, mut cpu, mut timed, mut pictures) = (Instant::now(), cpu_s()?, false, 0);
+    let (mut begun, mut cpu, mut timed, mut pictures) = (Instant::now(), processor_s()?, false, 0);
     for batch in loader {
         let batch = batch?;
         let (xs, _ys) = batch.tensors(Device::Cpu);
@@ -99,25 +102,15 @@ fn main() -> anyhow::Result<()> {
         pictures += batch.len();
         let elapsed = begun.elapsed().as_secs_f64();
         if !timed && elapsed > args.seconds / 2.0 {
-            (timed, begun, cpu, pictures) = (true, Instant::now(), cpu_s()?, 0);
+            (timed, begun, cpu, pictures) = (true, Instant::now(), processor_s()?, 0);
         } else if timed && elapsed > args.seconds {
             let rates = serde_json::json!({
                 "images_per_s": pictures as f64 / elapsed,
-                "images_per_core_s": pictures as f64 / (cpu_s()? - cpu),
+                "images_per_core_s": pictures as f64 / (processor_s()? - cpu),
             });
             println!("{rates}");
             break;
         }
     }
     Ok(())
-}
-
-/// Seconds of processor time that the threads of this process have had. Other processes on the machine
-/// change it little, unlike the time on the wall.
-fn cpu_s() -> anyhow::Result<f64> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    // Fields 14 and 15 of the line, user and system, in hundredths of a second.
-    Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0)
 }

@@ -9,13 +9,16 @@ use alexnet::data::{Inputs, TrainingSet};
 use alexnet::model::{Activation, Init};
 use alexnet::train::{Config, build, optimizer, update};
 use clap::Parser;
-use common::data::images::ImageSet;
 use common::device::{Precision, configure_threads};
 use common::nn::probe::Probe;
 use common::optim::named_params;
 use common::shim;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
+
+mod noise;
+
+use noise::noise;
 
 #[derive(Parser)]
 struct Args {
@@ -56,7 +59,7 @@ fn main() -> anyhow::Result<()> {
         save_every: PICTURES,
         data_sha256: String::new(),
     };
-    let set = Arc::new(TrainingSet::new(&noise(), PICTURES, cfg.inputs));
+    let set = Arc::new(TrainingSet::new(&noise(PICTURES), PICTURES, cfg.inputs));
     let mut vs = VarStore::new(Device::Cpu);
     let model = build(&mut vs, &cfg, 0, &set);
     let params = named_params(&vs);
@@ -84,18 +87,4 @@ fn main() -> anyhow::Result<()> {
     let images_per_s = pictures as f64 / elapsed;
     println!("{}", serde_json::json!({"images_per_s": images_per_s, "loader_wait": wait}));
     Ok(())
-}
-
-/// Pictures without meaning, the same each time.
-fn noise() -> ImageSet {
-    let level = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8;
-    ImageSet {
-        images: (0..PICTURES * 3072).map(level).collect(),
-        labels: (0..PICTURES).map(|i| (i % 10) as u8).collect(),
-        n: PICTURES,
-        channels: 3,
-        height: 32,
-        width: 32,
-        classes: (0..10).map(|i| i.to_string()).collect(),
-    }
 }
