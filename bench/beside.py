@@ -5,6 +5,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parent.parent
@@ -30,6 +31,45 @@ def python_with_torch():
     return venv / "bin" / "python"
 
 
+def python_with(requirements):
+    """The same environment, with what `bench/<requirements>` lists added to it."""
+    python = python_with_torch()
+    done = python.parent.parent / f"complete-{requirements}"
+    if not done.exists():
+        flags = ["--quiet", "--no-deps", "--require-hashes", "-r", TREE / "bench" / requirements]
+        subprocess.run([python, "-m", "pip", "install", *flags], check=True)
+        done.touch()
+    return python
+
+
+def from_mirror(table, *names):
+    """The files `names` of the mirror folder; without one of them, says that `table` is left out and ends."""
+    mirror = os.environ.get("LANDMARKS_MIRROR")
+    if not mirror:
+        print(f"{table} is left out: it needs {names[0]} of a mirror folder, which LANDMARKS_MIRROR does not name")
+        sys.exit(0)
+    paths = [Path(mirror) / name for name in names]
+    for path in paths:
+        if not path.exists():
+            print(f"{table} is left out: there is no {path}")
+            sys.exit(0)
+    return paths
+
+
+def rate(seconds, f):
+    """How often `f` runs in a second, over at least `seconds`, after half as many to warm up."""
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < seconds / 2:
+        f()
+    begun, n = time.perf_counter(), 0
+    while True:
+        f()
+        n += 1
+        elapsed = time.perf_counter() - begun
+        if elapsed > seconds:
+            return n / elapsed
+
+
 def our_binary(package, name):
     """Builds the benchmark `name` of `package` and returns its path."""
     out = subprocess.run(
@@ -46,6 +86,8 @@ def our_binary(package, name):
 def start(command, threads):
     # The environment has no numpy, which PyTorch would remark on.
     env = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
+    # For the tokenisers.
+    env |= {"RAYON_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true"}
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
 
 
@@ -60,6 +102,14 @@ def in_turn(ours, theirs, threads):
     """What the two commands printed, round by round."""
     rounds = [(finish(start(ours, threads)), finish(start(theirs, threads))) for _ in range(ROUNDS)]
     return [a for a, _ in rounds], [b for _, b in rounds]
+
+
+def save(name, result):
+    """Writes `result` to results/<name>.json and says so."""
+    out = TREE / "results" / f"{name}.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    print(out)
 
 
 def spread(values):

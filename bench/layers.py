@@ -3,10 +3,11 @@ milliseconds by mode."""
 
 import argparse
 import json
-import time
 
 import torch
 import torch.nn.functional as F
+
+from beside import rate
 
 
 def response_norm(xs):
@@ -37,15 +38,7 @@ def milliseconds(args, forward, xs, parameters, compiled):
         loss_of = torch.compile(loss_of)
     inputs = [xs, *parameters]
     torch.autograd.grad(loss_of(*inputs), inputs)  # compiles, outside the time
-    begun, timed, n = time.perf_counter(), False, 0
-    while True:
-        torch.autograd.grad(loss_of(*inputs), inputs)
-        n += 1
-        elapsed = time.perf_counter() - begun
-        if timed and elapsed > args.seconds:
-            return elapsed * 1e3 / n
-        if not timed and elapsed > args.seconds / 2:
-            timed, n, begun = True, 0, time.perf_counter()
+    return 1e3 / rate(args.seconds, lambda: torch.autograd.grad(loss_of(*inputs), inputs))
 
 
 parser = argparse.ArgumentParser()

@@ -4,11 +4,12 @@ Texts lie ready in memory, so that PyTorch is charged for no loader."""
 
 import argparse
 import json
-import time
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+
+from beside import rate
 
 VOCAB, EMBEDDING = 256, 64
 
@@ -44,20 +45,6 @@ class Net(nn.Module):
             h, c = cell(zx, mx, h, c, wmh, wh)
             hs.append(h)
         return self.output(torch.stack(hs)), h, c
-
-
-def rate(seconds, f):
-    """How often `f` runs in a second."""
-    begun = time.perf_counter()
-    while time.perf_counter() - begun < seconds / 2:
-        f()
-    begun, n = time.perf_counter(), 0
-    while True:
-        f()
-        n += 1
-        elapsed = time.perf_counter() - begun
-        if elapsed > seconds:
-            return n / elapsed
 
 
 def training(args, cell):
