@@ -258,8 +258,8 @@ mod tests {
     fn a_key_without_the_tables_it_is_in_names_where_it_is() {
         let error = load(&["lr=0.1"]).unwrap_err();
         assert!(error.contains("did you mean `train.lr`?"), "{error}");
-        let text: String = (0..6).map(|i| format!("[t.{i}]\nbatch = 1\n")).collect();
-        let source = Source { name: "smoke", text: text.leak() };
+        let tables: Vec<String> = (0..6).map(|i| format!("[t.{i}]\nbatch = 1\n")).collect();
+        let source = Source { name: "smoke", text: tables.concat().leak() };
         let error = source.load::<Tables>(&["batch=2".to_owned()]).unwrap_err().to_string();
         let wanted = "`t.0.batch` or `t.1.batch` or `t.2.batch` or `t.3.batch` or 2 others";
         assert!(error.contains(wanted), "{error}");

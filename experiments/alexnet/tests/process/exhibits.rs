@@ -68,18 +68,21 @@ fn each_exhibit_shows_the_network_that_was_trained_once() {
     }
     let preset = place.study().parent().unwrap().to_owned();
     let folder = |study: &str| preset.join(study).join("imagenet/base/seed-0");
-    let of = |study: &str, name: &str| -> f64 {
+    let of = |study: &str, name: &str| -> Value {
         let record = read_json(&folder(study).join("run.json"));
         assert_eq!(record["status"], "complete", "{study}");
-        record["metrics"][name].as_f64().unwrap()
+        record["metrics"][name].clone()
     };
+    let number = |study: &str, name: &str| of(study, name).as_f64().unwrap();
     // 96 kernels at a sixteenth of the width.
     assert_eq!(of("filters", "kernels"), 6.0);
-    let (top1, top5) = (of("predictions", "test/top1_error"), of("predictions", "test/top5_error"));
+    let [top1, top5] = ["test/top1_error", "test/top5_error"].map(|e| number("predictions", e));
     assert!((0.0..=1.0).contains(&top5) && top5 <= top1, "{top1} {top5}");
-    assert_eq!(top1, of("imagenet", "test/top1_error"), "the same network, pictures and views");
+    // The same network, pictures and views.
+    let error = "test/top1_error";
+    assert_eq!(of("predictions", error), of("imagenet", error));
     // One of the six nearest can be of the class, and by pixels it is, unless it is held out.
-    let precision = of("retrieval", "pixels/precision");
+    let precision = number("retrieval", "pixels/precision");
     assert!(precision > 0.8 / 6.0 && precision <= 1.0 / 6.0, "{precision}");
     for (study, files) in [
         ("filters", vec!["filters.csv.gz"]),
