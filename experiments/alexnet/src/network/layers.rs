@@ -84,9 +84,9 @@ impl NetworkConfig {
 
     /// The layers in order, without those left out.
     ///
-    /// The layer behind one that is left out takes its place and sees what that one saw. Without `conv5` it
-    /// is `conv4` that has as many kernels as `conv5` had, so that the fully connected layers stay as they
-    /// are.
+    /// The layer behind one that is left out takes its place and sees what that one saw. Without `conv5` that is
+    /// `fc6`, which then has half as many inputs again: `conv4` has more kernels. (With as many as `conv5` it
+    /// would be the network without `conv4`.)
     pub fn layers(&self) -> Vec<Layer> {
         let Widths { maps, groups } = self.layout.widths();
         let (mut inputs, mut side) = (3, self.crop);
@@ -104,7 +104,7 @@ impl NetworkConfig {
             let out = (side + before + behind - kernel) / stride + 1;
             // A pool is behind the first, the second and the last convolution.
             let pooled = if i < 2 || last { out / 2 } else { out };
-            let outputs = self.scaled(if last { maps[4] } else { maps[i] });
+            let outputs = self.scaled(maps[i]);
             let (name, groups) = (NAMES[i], groups[i]);
             layers.push(Layer {
                 name,
@@ -221,15 +221,13 @@ mod tests {
     fn the_layer_behind_a_missing_one_sees_what_that_one_saw() {
         let shapes = |out| -> Vec<(&str, i64, i64)> {
             let layers = NetworkConfig { without: vec![out], ..NetworkConfig::paper() }.layers();
-            assert_eq!(
-                layers.iter().find(|layer| layer.name == "fc6").map(|l| l.inputs),
-                Some(9216)
-            );
-            layers.iter().skip(2).take(2).map(|l| (l.name, l.inputs, l.outputs)).collect()
+            layers.iter().skip(2).take(3).map(|l| (l.name, l.inputs, l.outputs)).collect()
         };
-        assert_eq!(shapes(Middle::Conv3), [("conv4", 256, 384), ("conv5", 384, 256)]);
-        assert_eq!(shapes(Middle::Conv4), [("conv3", 256, 384), ("conv5", 384, 256)]);
-        assert_eq!(shapes(Middle::Conv5), [("conv3", 256, 384), ("conv4", 384, 256)]);
+        let (conv5, fc6) = (("conv5", 384, 256), ("fc6", 9216, 4096));
+        assert_eq!(shapes(Middle::Conv3), [("conv4", 256, 384), conv5, fc6]);
+        assert_eq!(shapes(Middle::Conv4), [("conv3", 256, 384), conv5, fc6]);
+        let fc6 = ("fc6", 6 * 6 * 384, 4096);
+        assert_eq!(shapes(Middle::Conv5), [("conv3", 256, 384), ("conv4", 384, 384), fc6]);
     }
 
     #[test]
