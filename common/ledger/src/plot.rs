@@ -12,6 +12,7 @@ use crate::run::{RunError, write_atomic};
 
 mod axis;
 mod canvas;
+mod coloured;
 mod decimate;
 mod font;
 mod gallery;
@@ -22,6 +23,7 @@ mod panel;
 mod picture;
 mod raster;
 
+pub use coloured::coloured_text;
 pub use gallery::{Bar, Gallery, Mark, Scaling, Tile};
 pub(crate) use picture::DATA_URI;
 pub use picture::Picture;
