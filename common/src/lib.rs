@@ -14,6 +14,7 @@ pub mod optim;
 pub mod preset;
 pub mod progress;
 pub mod rng;
+pub mod rows;
 pub mod session;
 pub mod shim;
 pub mod training_run;

@@ -15,7 +15,10 @@ use crate::checkpoint;
 use crate::data::pickle::PickleError;
 use crate::preset::nearest;
 
+mod published;
 mod torch_zip;
+
+pub use published::{REFERENCE, published};
 
 /// Tensors by name, on the CPU.
 #[derive(Debug)]

@@ -16,7 +16,6 @@ pub mod photographs;
 pub mod predict;
 pub mod prepare;
 pub mod studies;
-pub mod table;
 pub mod train;
 pub mod weights;
 

@@ -12,7 +12,7 @@ use clap::Args;
 use common::cli::{self, Places};
 use common::data::photos::decode;
 use common::nn::probe::Probe;
-use common::weights::StateDict;
+use common::weights::{self as weights_of, REFERENCE, StateDict};
 use image::RgbImage;
 use serde::Serialize;
 use tch::nn::VarStore;
@@ -95,9 +95,6 @@ const TORCHVISION: [(&str, &str); 8] = [
     ("fc8", "classifier.6"),
 ];
 
-/// Where published runs are.
-const REFERENCE: &str = "results/reference";
-
 /// Carries out `predict`.
 ///
 /// # Errors
@@ -137,34 +134,15 @@ fn read(path: &Path) -> anyhow::Result<RgbImage> {
     decode(&bytes).with_context(|| path.display().to_string())
 }
 
-/// The published weights: those of the largest preset.
+/// The published weights.
 fn published(reference: &Path) -> anyhow::Result<PathBuf> {
-    let study = reference.join("alexnet");
-    let presets = ["paper", "overnight", "laptop"];
-    let found = presets.iter().flat_map(|preset| find(&study.join(preset).join("predictions")));
-    found.min_by_key(|path| path.components().count()).with_context(|| {
+    weights_of::published(reference, "alexnet", "predictions", TENSORS).with_context(|| {
         format!(
             "{}: no {TENSORS} is published here; name a file with --weights (torchvision's alexnet will \
              do), or train a network with `alexnet run predictions` and name its {TENSORS}",
-            study.display()
+            reference.join("alexnet").display()
         )
     })
-}
-
-/// Every [`TENSORS`] below `folder`, sorted.
-fn find(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut entries: Vec<PathBuf> =
-        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            found.extend(find(&path));
-        } else if path.file_name().is_some_and(|name| name == TENSORS) {
-            found.push(path);
-        }
-    }
-    found
 }
 
 /// A picture's guesses as text: its name, then a line a class with probability, bar and name.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::table;
+use common::rows::{read_rows, write_rows};
 
 /// The file in a run's folder.
 pub const FILE: &str = "predictions.csv.gz";
@@ -39,7 +39,7 @@ pub fn error_and_loss(predictions: &[Prediction], set: &str, views: usize) -> Op
 /// # Errors
 /// If the file cannot be written.
 pub fn write(folder: &Path, predictions: &[Prediction]) -> anyhow::Result<()> {
-    table::write(&folder.join(FILE), predictions)
+    write_rows(&folder.join(FILE), predictions)
 }
 
 /// Reads the predictions of the run in `folder`.
@@ -47,7 +47,7 @@ pub fn write(folder: &Path, predictions: &[Prediction]) -> anyhow::Result<()> {
 /// # Errors
 /// If the file cannot be read or is not what [`write`] writes.
 pub fn read(folder: &Path) -> anyhow::Result<Vec<Prediction>> {
-    table::read(&folder.join(FILE))
+    read_rows(&folder.join(FILE))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use ledger::plot::Picture;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::table;
+use common::rows::{read_rows, write_rows};
 
 /// The file in a run's folder.
 pub const FILE: &str = "filters.csv.gz";
@@ -42,7 +42,7 @@ pub fn write(folder: &Path, weights: &Tensor) -> anyhow::Result<()> {
     };
     let rows: Vec<Pixel> = numbers.chunks_exact(3).enumerate().map(row).collect();
     assert_eq!(rows.len(), kernels as usize * size * size, "every pixel has a row");
-    table::write(&folder.join(FILE), &rows)
+    write_rows(&folder.join(FILE), &rows)
 }
 
 /// The kernels in a run's folder as pictures: grey is no weight, and each is scaled to its own largest.
@@ -51,7 +51,7 @@ pub fn write(folder: &Path, weights: &Tensor) -> anyhow::Result<()> {
 /// A file that is missing, damaged, or lacks a pixel.
 pub fn read(folder: &Path) -> anyhow::Result<Vec<Picture>> {
     let path = folder.join(FILE);
-    let rows: Vec<Pixel> = table::read(&path)?;
+    let rows: Vec<Pixel> = read_rows(&path)?;
     let size = rows.iter().map(|row| row.column + 1).max().unwrap_or(0);
     let whole = rows.iter().enumerate().all(|(i, row)| {
         (row.kernel, row.row, row.column)
@@ -96,11 +96,11 @@ mod tests {
         write(folder.path(), &Tensor::zeros([2, 3, 3, 3], (Kind::Float, tch::Device::Cpu)))
             .unwrap();
         let path = folder.path().join(FILE);
-        let rows: Vec<Pixel> = table::read(&path).unwrap();
+        let rows: Vec<Pixel> = read_rows(&path).unwrap();
         for left_out in [0, 7, 17] {
             let fewer: Vec<_> =
                 rows.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, r)| *r).collect();
-            table::write(&path, &fewer).unwrap();
+            write_rows(&path, &fewer).unwrap();
             let error = read(folder.path()).unwrap_err().to_string();
             assert!(error.contains("filters.csv.gz: rows are missing"), "{left_out}: {error}");
         }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::{SHOWN_SEED, cut, drawn, thumbnail};
-use crate::table;
+use common::rows::{read_rows, write_rows};
 
 /// The table in a run's folder.
 pub const FILE: &str = "neighbours.csv.gz";
@@ -166,7 +166,7 @@ pub fn write<'a>(
             }
         }
     }
-    table::write(&folder.join(FILE), &rows)?;
+    write_rows(&folder.join(FILE), &rows)?;
     pictures.sort_by_key(|(row, _)| *row);
     let columns = pictures.first().map_or(1, |(_, of_row)| of_row.len());
     let all: Vec<Picture> = pictures.into_iter().flat_map(|(_, of_row)| of_row).collect();
@@ -178,7 +178,7 @@ pub fn write<'a>(
 /// # Errors
 /// A table that is missing or damaged.
 pub fn precision(folder: &Path) -> anyhow::Result<[f64; 2]> {
-    let rows: Vec<Row> = table::read(&folder.join(FILE))?;
+    let rows: Vec<Row> = read_rows(&folder.join(FILE))?;
     Ok([Space::Features, Space::Pixels].map(|space| {
         let of = || rows.iter().filter(|row| row.space == space);
         let same = of().filter(|row| row.class == row.neighbour_class).count();
@@ -203,7 +203,7 @@ pub struct Shown {
 /// Files that are missing or do not fit together.
 pub fn shown(folder: &Path) -> anyhow::Result<Vec<Vec<Shown>>> {
     let path = folder.join(FILE);
-    let mut rows: Vec<Row> = table::read(&path)?;
+    let mut rows: Vec<Row> = read_rows(&path)?;
     rows.retain(|row| row.space == Space::Features && row.shown.is_some());
     rows.sort_by_key(|row| (row.shown, row.rank));
     let nearest = rows.iter().map(|row| row.rank).max().unwrap_or(0);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::{cut, drawn, thumbnail};
-use crate::table;
+use common::rows::{read_rows, write_rows};
 
 /// The table in a run's folder.
 pub const FILE: &str = "predictions.csv.gz";
@@ -95,7 +95,7 @@ pub fn write<'a>(
         }
     };
     let rows: Vec<Row> = (0..best.len()).map(row).collect();
-    table::write(&folder.join(FILE), &rows)?;
+    write_rows(&folder.join(FILE), &rows)?;
     let pictures: Vec<_> = shown.iter().map(|&i| thumbnail(picture(i), side, SMALL)).collect();
     write_atomic(&folder.join(SHEET), &Picture::sheet(&pictures, pictures.len()).to_png())?;
     Ok(errors_of(&rows))
@@ -106,7 +106,7 @@ pub fn write<'a>(
 /// # Errors
 /// A table that is missing or damaged.
 pub fn errors(folder: &Path) -> anyhow::Result<Errors> {
-    let rows: Vec<Row> = table::read(&folder.join(FILE))?;
+    let rows: Vec<Row> = read_rows(&folder.join(FILE))?;
     Ok(errors_of(&rows))
 }
 
@@ -124,7 +124,7 @@ fn errors_of(rows: &[Row]) -> Errors {
 /// Files that are missing or do not fit together.
 pub fn shown(folder: &Path) -> anyhow::Result<Vec<Shown>> {
     let path = folder.join(FILE);
-    let rows: Vec<Row> = table::read(&path)?;
+    let rows: Vec<Row> = read_rows(&path)?;
     let n = rows.iter().filter_map(|row| row.shown).max().map_or(0, |last| last + 1);
     ensure!(n > 0, "{}: no picture is to be shown; run the study again", path.display());
     let pictures = cut(&folder.join(SHEET), n, 1)?;

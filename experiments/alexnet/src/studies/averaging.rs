@@ -28,7 +28,7 @@ use crate::ALEXNET;
 use crate::figures::averaging as figure_of;
 use crate::photographs::eval;
 use crate::photographs::train::Recipe;
-use crate::table;
+use common::rows::{read_rows, write_rows};
 
 /// The study as the command line knows it.
 pub const STUDY: Study = Study {
@@ -171,7 +171,7 @@ fn averaged<T>(
         averaged_wrong5: averaged5[picture] as u8,
     };
     let outcomes: Vec<Outcome> = (0..wrong1.len()).map(outcome).collect();
-    table::write(&run.path().join(FILE), &outcomes)?;
+    write_rows(&run.path().join(FILE), &outcomes)?;
     Ok(row.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
@@ -211,7 +211,7 @@ fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
 /// Points of top-1 error that averaging `n` networks wins over one of them, and the averaged networks' errors,
 /// top-1 and top-5, in per cent.
 fn gain(folder: &Path, n: usize) -> anyhow::Result<(Estimate, [f64; 2])> {
-    let outcomes: Vec<Outcome> = table::read(&folder.join(FILE))?;
+    let outcomes: Vec<Outcome> = read_rows(&folder.join(FILE))?;
     let percent = |of: fn(&Outcome) -> f64| -> Vec<f64> {
         outcomes.iter().map(|outcome| 100.0 * of(outcome)).collect()
     };
@@ -287,7 +287,7 @@ mod tests {
             averaged_wrong5: 0,
         };
         let outcomes = [outcome(0, 2, 1), outcome(1, 1, 0), outcome(2, 1, 0), outcome(3, 0, 0)];
-        table::write(&folder.path().join(FILE), &outcomes).unwrap();
+        write_rows(&folder.path().join(FILE), &outcomes).unwrap();
         let (gain, errors) = gain(folder.path(), 2).unwrap();
         // Alone two networks err on 4 of 8, together on 1 of 4.
         assert!((gain.value - 25.0).abs() < 1e-9, "{gain:?}");

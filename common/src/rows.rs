@@ -1,4 +1,4 @@
-//! Tables in a run's folder: gzipped CSV, one row a value of a type.
+//! Raw outputs of a run as tables: gzipped CSV, a row a record.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -11,11 +11,11 @@ use ledger::run::write_atomic;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Writes `rows`, the file whole or not at all.
+/// Writes rows as gzipped CSV, the file whole or not at all.
 ///
 /// # Errors
-/// If the file cannot be written.
-pub fn write<T: Serialize>(path: &Path, rows: &[T]) -> anyhow::Result<()> {
+/// Rows that CSV cannot hold, a file that cannot be written.
+pub fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> anyhow::Result<()> {
     let mut table = csv::Writer::from_writer(Vec::new());
     rows.iter().try_for_each(|row| table.serialize(row))?;
     let mut gz = GzEncoder::new(Vec::new(), Compression::best());
@@ -23,11 +23,11 @@ pub fn write<T: Serialize>(path: &Path, rows: &[T]) -> anyhow::Result<()> {
     Ok(write_atomic(path, &gz.finish()?)?)
 }
 
-/// Reads what [`write()`] wrote.
+/// Reads what [`write_rows`] wrote.
 ///
 /// # Errors
-/// If the file cannot be read, or its rows are of another type.
-pub fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
+/// A file that cannot be read or holds other rows.
+pub fn read_rows<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
     let place = || path.display().to_string();
     let bytes = std::fs::read(path).with_context(place)?;
     let mut text = Vec::new();
