@@ -6,7 +6,7 @@
 use common::data::text::clean::{clean, decode};
 use common::interrupt;
 use common::linear::features::Features;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::model::Neuron;
 
@@ -32,7 +32,7 @@ pub fn cells_of_bytes(neuron: &Neuron, texts: &[Vec<u8>]) -> anyhow::Result<Vec<
             row[..texts[i].len()].copy_from_slice(&texts[i]);
         }
         let lengths: Vec<i64> = some.iter().map(|&i| texts[i].len() as i64).collect();
-        let xs = bytes_tensor(&bytes, some.len(), longest).to_device(neuron.device());
+        let xs = symbols_tensor(&bytes, some.len(), longest).to_device(neuron.device());
         let last =
             neuron.net.last_states(&xs, &Tensor::from_slice(&lengths).to_device(neuron.device()));
         let rows = Vec::<f32>::try_from(last.c.to_device(tch::Device::Cpu).flatten(0, -1))?; // [some · hidden]
@@ -58,9 +58,10 @@ pub fn prepared(text: &str) -> Vec<u8> {
     cleaned.unwrap_or_else(|| "\n  ".to_owned()).into_bytes()
 }
 
-/// Bytes as what the network takes, `[rows, columns]`.
-pub fn bytes_tensor(bytes: &[u8], rows: usize, columns: usize) -> Tensor {
-    Tensor::from_slice(bytes).to_kind(Kind::Int64).view([rows as i64, columns as i64])
+/// Bytes or other symbols as what the network takes, `[rows, columns]`.
+pub fn symbols_tensor<T: Copy + Into<i64>>(symbols: &[T], rows: usize, columns: usize) -> Tensor {
+    let wide: Vec<i64> = symbols.iter().map(|&symbol| symbol.into()).collect();
+    Tensor::from_slice(&wide).view([rows as i64, columns as i64])
 }
 
 #[cfg(test)]

@@ -54,12 +54,17 @@ pub struct Neuron {
 impl Neuron {
     /// A network with its first weights, and a state for `streams` texts side by side.
     pub fn new(sizes: Sizes, streams: usize, seed: u64, device: Device) -> Self {
+        Self::over(&sizes.config(), streams, seed, device)
+    }
+
+    /// As [`Neuron::new`], over other symbols than bytes.
+    pub fn over(config: &MlstmConfig, streams: usize, seed: u64, device: Device) -> Self {
         let vs = VarStore::new(device);
         rng::seed_torch(seed, "init", 0);
-        let net = Mlstm::new(&vs.root(), &sizes.config());
+        let net = Mlstm::new(&vs.root(), config);
         let state = |name| {
             let path = vs.root() / CARRIED;
-            path.zeros_no_train(name, &[streams as i64, sizes.hidden])
+            path.zeros_no_train(name, &[streams as i64, config.hidden])
         };
         let carried = Some([state("h"), state("c")]);
         Self { vs, net, carried }

@@ -20,7 +20,7 @@ use ledger::claims::Measured;
 use ledger::stats::Estimate;
 use serde::Deserialize;
 
-use crate::features::bytes_tensor;
+use crate::features::symbols_tensor;
 use crate::model::{Neuron, Sizes};
 use crate::train::{Config, station};
 
@@ -190,7 +190,7 @@ fn describe(session: &Session, study: &Study, plans: &[(Plan, Config)]) -> anyho
         writeln!(out, "{} {}", spec.folder().display(), serde_json::to_string(&plan.config)?)?;
         let neuron = Neuron::new(cfg.sizes, cfg.streams, 0, session.device);
         let bytes: Vec<u8> = (0..cfg.streams * cfg.steps).map(|i| (i % 97) as u8).collect();
-        let xs = bytes_tensor(&bytes, cfg.streams, cfg.steps).to_device(session.device);
+        let xs = symbols_tensor(&bytes, cfg.streams, cfg.steps).to_device(session.device);
         let mut begun = Instant::now();
         for step in 0..2 * TIMED {
             if step == TIMED {

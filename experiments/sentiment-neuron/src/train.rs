@@ -21,7 +21,7 @@ use common::training_run::TrainingRun;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::features::bytes_tensor;
+use crate::features::symbols_tensor;
 use crate::model::{Neuron, Sizes};
 
 /// Everything that decides the numbers of one run.
@@ -119,7 +119,7 @@ pub fn train(
         // 1. One update, on from the state that the last one ended with.
         let segment = loader.next().context("the loader has a segment for every step")??;
         let [xs, ys] = [&segment.xs, &segment.ys]
-            .map(|bytes| bytes_tensor(bytes, cfg.streams, cfg.steps).to_device(run.device())); // [B, T]
+            .map(|bytes| symbols_tensor(bytes, cfg.streams, cfg.steps).to_device(run.device())); // [B, T]
         if segment.reset {
             state = State::zeros(cfg.streams as i64, cfg.sizes.hidden, run.device());
         }
@@ -195,7 +195,7 @@ pub fn train(
 }
 
 /// Adam without decay on all parameters.
-fn optimizer(neuron: &Neuron) -> Adam {
+pub(crate) fn optimizer(neuron: &Neuron) -> Adam {
     let params = named_params(&neuron.vs);
     Adam::new(vec![ParamGroup { params, lr_scale: 1.0, weight_decay: 0.0 }], ADAM)
 }
@@ -230,6 +230,19 @@ pub fn bits_per_byte(
     limit: usize,
     autocast: &dyn Fn() -> Autocast,
 ) -> anyhow::Result<f64> {
+    Ok(nats_per_symbol(neuron, text, limit, autocast)? / LN_2)
+}
+
+/// As [`bits_per_byte`] for symbols of any kind, in nats.
+///
+/// # Errors
+/// A text without a symbol to predict; Ctrl-C.
+pub(crate) fn nats_per_symbol<T: Copy + Into<i64>>(
+    neuron: &Neuron,
+    text: &[T],
+    limit: usize,
+    autocast: &dyn Fn() -> Autocast,
+) -> anyhow::Result<f64> {
     const SIDE_BY_SIDE: usize = 32;
     const STEPS: usize = 128;
     let _no_grad = tch::no_grad_guard();
@@ -245,14 +258,14 @@ pub fn bits_per_byte(
         interrupt::check()?;
         let (xs, ys) = cut.segment(text, index);
         let [xs, ys] =
-            [xs, ys].map(|bytes| bytes_tensor(&bytes, streams, cut.steps).to_device(device));
+            [xs, ys].map(|symbols| symbols_tensor(&symbols, streams, cut.steps).to_device(device));
         let _autocast = autocast();
         let (loss, next) = neuron.net.loss(&xs, &ys, &state);
         nats += loss.double_value(&[]);
         state = next;
     }
-    anyhow::ensure!(n > 0, "a text of {} bytes has no byte to predict", text.len());
-    Ok(nats / n as f64 / LN_2)
+    anyhow::ensure!(n > 0, "a text of {} symbols has none to predict", text.len());
+    Ok(nats / n as f64)
 }
 
 #[cfg(test)]

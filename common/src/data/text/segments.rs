@@ -52,11 +52,11 @@ impl Cut {
         (self.stream(bytes) / self.steps) as u64
     }
 
-    /// Segment `index` of `text`: inputs and targets, `[streams, steps]` each.
+    /// Segment `index` of `text`, bytes or other symbols: inputs and targets, `[streams, steps]` each.
     ///
     /// # Panics
     /// If the text has no such segment.
-    pub fn segment(self, text: &[u8], index: u64) -> (Vec<u8>, Vec<u8>) {
+    pub fn segment<T: Copy>(self, text: &[T], index: u64) -> (Vec<T>, Vec<T>) {
         assert!(index < self.count(text.len()), "the text has no segment {index}");
         let stream = self.stream(text.len());
         let range = |b: usize| -> Range<usize> {
