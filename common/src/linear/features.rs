@@ -108,6 +108,18 @@ impl Features {
         }
     }
 
+    /// The same examples as if feature `j` were zero in all of them: what a fit makes without it. The other features
+    /// keep their places.
+    #[must_use]
+    pub fn without(&self, j: usize) -> Self {
+        let mut left = self.clone();
+        match &mut left.storage {
+            Storage::Dense { columns, .. } => columns[j * self.n..(j + 1) * self.n].fill(0.0),
+            Storage::Sparse { starts, values, .. } => values[starts[j]..starts[j + 1]].fill(0.0),
+        }
+        left
+    }
+
     /// Column `j`, `[n]`.
     pub fn column(&self, j: usize) -> Vec<f32> {
         match &self.storage {
@@ -219,6 +231,15 @@ mod tests {
             assert_eq!(x.map(f64::to_bits), y.map(f64::to_bits));
         }
         assert!((a.dot(2, &v) - (2.0 - 3.0)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_feature_that_is_left_out_is_zero_and_the_others_stay() {
+        for features in both() {
+            let left = features.without(2);
+            assert_eq!(left.column(2), [0.0; 5]);
+            assert_eq!((left.column(0), left.column(1)), (features.column(0), features.column(1)));
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::studies::emergence::Point;
 use crate::studies::language_model::Curve;
 use crate::studies::probes::{DATASETS, Readout, scores};
 
+pub(crate) mod single_unit;
+
 /// Bits per byte of the published network on its own test shard.
 const PUBLISHED_BITS: f64 = 1.12;
 
@@ -108,49 +110,6 @@ pub(crate) fn readers(readouts: &[Readout]) -> Figure {
             y: Axis::linear("test accuracy (%)").range(0.0, 100.0),
             series,
             references: vec![Reference::horizontal("chance", 50.0)],
-            ..Panel::default()
-        }],
-        columns: 1,
-    }
-}
-
-/// Figure 3: the single unit's values on the test texts, by class.
-pub(crate) fn histogram(readout: &Readout) -> Figure {
-    const BINS: usize = 40;
-    let values = |label: bool| -> Vec<f64> {
-        readout.predictions.iter().filter(|p| p.label == label).map(|p| p.unit).collect()
-    };
-    let mut all: Vec<f64> = readout.predictions.iter().map(|p| p.unit).collect();
-    all.sort_by(f64::total_cmp);
-    // Without the outermost hundredths, which would squeeze the rest.
-    let at = |share: f64| all[((all.len() - 1) as f64 * share) as usize];
-    let (low, high) = (at(0.01), at(0.99).max(at(0.01) + 1e-6));
-    let bars = |label: bool| -> Vec<(f64, f64)> {
-        let mut counts = [0.0; BINS];
-        for x in values(label).into_iter().filter(|x| (low..high).contains(x)) {
-            counts[(((x - low) / (high - low)) * BINS as f64) as usize] += 1.0;
-        }
-        let left = |bin: usize| low + (high - low) * bin as f64 / BINS as f64;
-        let mut points: Vec<_> =
-            counts.iter().enumerate().map(|(bin, &n)| (left(bin), n)).collect();
-        points.push((high, 0.0));
-        points
-    };
-    let (set, hidden) = (&readout.set, readout.model.hidden);
-    Figure {
-        title: format!("Figure 3: the best of {hidden} units on {set}"),
-        caption: format!(
-            "Histogram of the final cell value of the single best unit of {hidden} on the test texts of {set}, by \
-             class, as distance from its threshold; chosen on the training part. The outer hundredths are left out."
-        ),
-        panels: vec![Panel {
-            x: Axis::linear("cell value beyond the threshold"),
-            y: Axis::linear("texts"),
-            series: vec![
-                Series::new("positive", Style::Histogram, bars(true)).colour(0),
-                Series::new("negative", Style::Histogram, bars(false)).colour(1),
-            ],
-            references: vec![Reference::vertical("threshold", 0.0)],
             ..Panel::default()
         }],
         columns: 1,

@@ -8,15 +8,18 @@ use common::preset::Source;
 pub mod compress;
 pub mod features;
 pub mod figures;
+pub mod generate;
 pub mod model;
 pub mod mood;
 pub mod readout;
 pub mod released;
+pub mod single;
 pub mod studies;
 pub mod train;
 pub mod verbs;
+pub mod weights;
 
-use studies::{emergence, hidden_mood, language_model, probes};
+use studies::{emergence, hidden_mood, language_model, probes, single_unit};
 
 /// The experiment as the shared command line knows it.
 pub static SENTIMENT_NEURON: Experiment = Experiment {
@@ -42,12 +45,21 @@ pub static SENTIMENT_NEURON: Experiment = Experiment {
         },
         Study {
             name: probes::STUDY,
-            about: "Tables 2 and 4, Figure 3: linear probe, best single unit and bag of n-grams on labelled sets",
+            about: "Tables 2 and 4: linear probe, best single unit and bag of n-grams on labelled sets",
             datasets: &probes::DATASETS,
             run: probes::run,
             train: probes::train,
             measure: probes::measure,
             figures: probes::figures,
+        },
+        Study {
+            name: single_unit::STUDY,
+            about: "Figure 3: the unit that the probe leans on most, alone and left out; leaves the published weights",
+            datasets: &single_unit::DATASETS,
+            run: single_unit::run,
+            train: single_unit::train,
+            measure: single_unit::measure,
+            figures: single_unit::figures,
         },
         Study {
             name: emergence::STUDY,

@@ -10,9 +10,9 @@ use common::linear::search::{Chosen, Examples, choose_c};
 use common::linear::threshold::Threshold;
 
 /// The longest n-grams of the baseline, in words.
-const LONGEST: usize = 2;
+pub(crate) const LONGEST: usize = 2;
 /// Training texts that an n-gram of the baseline must be in.
-const MIN_TEXTS: usize = 2;
+pub(crate) const MIN_TEXTS: usize = 2;
 
 /// One test text, as each method sees it.
 #[derive(Debug, Clone, PartialEq)]

@@ -22,12 +22,14 @@ use serde::Deserialize;
 
 use crate::features::symbols_tensor;
 use crate::model::{Neuron, Sizes};
-use crate::train::{Config, station};
+use crate::train::Config;
 
 pub mod emergence;
 pub mod hidden_mood;
 pub mod language_model;
+mod networks;
 pub mod probes;
+pub mod single_unit;
 
 /// A preset.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +46,9 @@ pub struct Preset {
     pub emergence: emergence::Preset,
     /// Probes of the finished networks.
     pub probes: probes::Preset,
+    /// One unit against all.
+    #[serde(rename = "single-unit")]
+    pub single_unit: single_unit::Preset,
     /// The made-up language.
     #[serde(rename = "hidden-mood")]
     pub hidden_mood: hidden_mood::Preset,
@@ -131,22 +136,6 @@ impl Training {
 /// Where a run's stations lie: beside its checkpoints, in the cache.
 fn stations_of(spec: &Spec) -> PathBuf {
     spec.checkpoints().join("stations")
-}
-
-/// The weights of a finished language model at one of its stations.
-fn weights_at(spec: &Spec, model: &probes::Model) -> anyhow::Result<PathBuf> {
-    let mut trained = spec.clone();
-    language_model::STUDY.clone_into(&mut trained.key.study);
-    trained.key.variant.clone_from(&model.variant);
-    trained.key.seed = model.seed;
-    trained.key.data.clone_from(&model.data);
-    let path = station(&stations_of(&trained), model.updates);
-    anyhow::ensure!(
-        path.is_file(),
-        "{}: the weights are not in the cache any more; train the network again with --overwrite",
-        path.display()
-    );
-    Ok(path)
 }
 
 /// The shards of a text by its name in paths of results; `own` is the user's own file or folder.

@@ -16,9 +16,9 @@ use ledger::run::RunRecord;
 use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
-use super::probes::{Model, Trained, choices, load, planned_set, scores, sets, trained};
+use super::networks::{Model, Trained, load, look, planned_set, sets, trained};
+use super::probes::{choices, scores};
 use super::{ended_with, language_model, measured, shards};
-use crate::SENTIMENT_NEURON;
 use crate::features::features;
 use crate::figures;
 use crate::readout::{areas, median, read_out};
@@ -61,8 +61,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let mut plans = Vec::new();
     for Trained { model, config } in trained(session, true)? {
         let language_model::RunConfig { shards, text, train } = config;
-        let (variant, seed) =
-            (format!("{}-on-{}-after-{}", model.variant, model.data, model.updates), model.seed);
+        let (variant, seed) = (format!("{}-after-{}", model.name(), model.updates), model.seed);
         let val_bytes = train.val_bytes;
         let config = RunConfig { model, data_sha256: set.sha256.clone(), shards, text, val_bytes };
         plans.push(Plan {
@@ -72,13 +71,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
             config: serde_json::to_value(config)?,
         });
     }
-    if session.dry_run {
-        let lines: Vec<String> =
-            plans.iter().map(|plan| format!("{} seed {}\n", plan.variant, plan.seed)).collect();
-        return Ok(common::cli::print(&lines.concat())?);
-    }
-    session.grid(SENTIMENT_NEURON.study(STUDY)?, plans)?;
-    Ok(())
+    look(session, STUDY, plans)
 }
 
 /// One station on the set, in a process of its own.

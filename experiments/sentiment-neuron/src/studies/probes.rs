@@ -1,4 +1,4 @@
-//! Tables 2 and 4 and Figure 3: what a linear probe, the best single unit and a bag of n-grams know of each labelled
+//! Tables 2 and 4: what a linear probe, the best single unit and a bag of n-grams know of each labelled
 //! set.
 //!
 //! Features come from the finished networks of `language-model` with the same preset. All three readers are fitted on
@@ -7,27 +7,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
-use common::data::catalog::Catalog;
-use common::data::error::DataError;
-use common::data::text::labelled::{self, LabelledSet};
 use common::experiment::{Drawings, Finished};
 use common::linear::metrics::{accuracy, auc};
 use common::session::{Plan, Session};
 use common::training_run::{Spec, TrainingRun};
 use ledger::claims::Measured;
-use ledger::run::{RunRecord, Status, hex, write_atomic};
+use ledger::run::{RunRecord, write_atomic};
 use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::{language_model, measured, stations_of, weights_at};
-use crate::SENTIMENT_NEURON;
+use super::measured;
+use super::networks::{Model, Trained, load, look, planned_set, sets, trained};
 use crate::features::features;
 use crate::figures;
-use crate::model::Neuron;
 use crate::readout::{Fitted, Prediction, read_out};
-use crate::train::{station, stations};
 
 /// Its name.
 pub const STUDY: &str = "probes";
@@ -45,117 +38,12 @@ pub struct Preset {
     pub sets: Vec<String>,
 }
 
-/// A network of `language-model` after some of its updates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Model {
-    /// The text it learned.
-    pub data: String,
-    /// Its name in paths.
-    pub variant: String,
-    /// Its seed.
-    pub seed: u64,
-    /// Its width.
-    pub hidden: i64,
-    /// After so many updates.
-    pub updates: u64,
-    /// Of the weights' file, in hex.
-    pub sha256: String,
-}
-
 /// One run's configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct RunConfig {
     model: Model,
     /// Of the labelled set.
     data_sha256: String,
-}
-
-/// A network with the specification and the configuration of its training.
-pub(super) struct Trained {
-    pub(super) model: Model,
-    pub(super) config: language_model::RunConfig,
-}
-
-/// The trained networks of `language-model` at this preset: at the end only, or at every station that is reached.
-///
-/// # Errors
-/// A network that is not trained yet, with the command that trains it.
-pub(super) fn trained(session: &Session, whole_way: bool) -> anyhow::Result<Vec<Trained>> {
-    let study = SENTIMENT_NEURON.study(language_model::STUDY)?;
-    let mut all = Vec::new();
-    for (plan, cfg) in language_model::plans(session)? {
-        let spec = session.spec(study, plan.clone(), 1);
-        let record = RunRecord::read(&spec.folder())?;
-        let complete = record.as_ref().is_some_and(|record| record.status == Status::Complete);
-        ensure!(
-            complete || (whole_way && record.is_some()),
-            "{}: the network is not trained yet; first: sentiment-neuron run language-model --preset {}",
-            spec.folder().display(),
-            session.source.name
-        );
-        let steps = if whole_way { stations(cfg.updates, cfg.stations) } else { vec![cfg.updates] };
-        let folder = stations_of(&spec);
-        for updates in steps {
-            let path = station(&folder, updates);
-            if !path.is_file() {
-                ensure!(
-                    whole_way && !complete,
-                    "{}: the weights are not in the cache any more",
-                    path.display()
-                );
-                continue; // not reached yet
-            }
-            let bytes =
-                std::fs::read(&path).with_context(|| format!("{}: cannot read", path.display()))?;
-            let Plan { data, variant, seed, config } = plan.clone();
-            let (hidden, sha256) = (cfg.sizes.hidden, hex(&Sha256::digest(&bytes)));
-            let model = Model { data, variant, seed, hidden, updates, sha256 };
-            all.push(Trained { model, config: serde_json::from_value(config)? });
-        }
-    }
-    Ok(all)
-}
-
-/// The labelled sets among `names` that can be had.
-///
-/// # Errors
-/// A damaged set; none that can be had.
-pub(super) fn sets(session: &Session, names: &[String]) -> anyhow::Result<Vec<LabelledSet>> {
-    let mut sets = Vec::new();
-    let mut last = None;
-    for name in names {
-        match Catalog::builtin().locate(name, &session.lookup) {
-            Ok(located) => sets.push(labelled::read(&located)?),
-            Err(error @ DataError::Unavailable { .. }) => {
-                tracing::warn!("left out: {error}");
-                last = Some(error);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    match last {
-        Some(error) if sets.is_empty() => Err(error.into()),
-        _ => Ok(sets),
-    }
-}
-
-/// Reads a labelled set again in a run's own process and checks that it is the planned one.
-pub(super) fn planned_set(spec: &Spec, name: &str, sha256: &str) -> anyhow::Result<LabelledSet> {
-    let set = labelled::read(&Catalog::builtin().locate(name, &spec.lookup)?)?;
-    ensure!(set.sha256 == sha256, "{name}: the data changed since the run was planned");
-    Ok(set)
-}
-
-/// A network of `language-model` as the run of `spec` gets it.
-pub(super) fn load(spec: &Spec, model: &Model, run: &TrainingRun) -> anyhow::Result<Neuron> {
-    let path = weights_at(spec, model)?;
-    let bytes = std::fs::read(&path).with_context(|| format!("{}: cannot read", path.display()))?;
-    ensure!(
-        hex(&Sha256::digest(&bytes)) == model.sha256,
-        "{}: changed since the run was planned",
-        path.display()
-    );
-    Neuron::read(&path, run.device())
 }
 
 /// Reads out every finished network on every set.
@@ -171,21 +59,13 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
             let config = RunConfig { model: model.clone(), data_sha256: set.sha256.clone() };
             plans.push(Plan {
                 data: set.name.clone(),
-                variant: format!("{}-on-{}", model.variant, model.data),
+                variant: model.name(),
                 seed: model.seed,
                 config: serde_json::to_value(config)?,
             });
         }
     }
-    if session.dry_run {
-        let lines: Vec<String> = plans
-            .iter()
-            .map(|plan| format!("{} {} seed {}\n", plan.data, plan.variant, plan.seed))
-            .collect();
-        return Ok(common::cli::print(&lines.concat())?);
-    }
-    session.grid(SENTIMENT_NEURON.study(STUDY)?, plans)?;
-    Ok(())
+    look(session, STUDY, plans)
 }
 
 /// One network on one set, in a process of its own.
@@ -259,16 +139,13 @@ pub(crate) struct Readout {
     pub(crate) set: String,
     pub(crate) model: Model,
     pub(crate) predictions: Vec<Prediction>,
-    /// Place of the single unit by weight in the probe, the mean over rounds.
-    pub(crate) rank: f64,
 }
 
 fn readouts(finished: &Finished) -> anyhow::Result<Vec<Readout>> {
     let read = |(folder, record): &(std::path::PathBuf, RunRecord)| {
         let RunConfig { model, .. } = RunConfig::deserialize(&record.config)?;
         let predictions = read_predictions(&folder.join(PREDICTIONS))?;
-        let rank = super::ended_with(record, "unit/rank")?;
-        Ok(Readout { set: record.key.data.clone(), model, predictions, rank })
+        Ok(Readout { set: record.key.data.clone(), model, predictions })
     };
     finished.runs.iter().map(read).collect()
 }
@@ -310,12 +187,6 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         if let Some(id) = published {
             row(id, &probe)?;
         }
-        if set == "imdb" {
-            row("sn-11", &percent("unit/acc"))?;
-        }
-        if set == "sst" {
-            row("sn-23", &of_set.iter().map(|r| r.rank).collect::<Vec<_>>())?;
-        }
         let bag = percent("bag/acc");
         let gains: Vec<f64> = probe.iter().zip(&bag).map(|(probe, bag)| probe - bag).collect();
         row(&format!("probe-minus-bag-{set}"), &gains)?;
@@ -324,17 +195,10 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     Ok(rows)
 }
 
-/// Accuracy of each reader on each set, and the single unit's values by class.
+/// Accuracy of each reader on each set.
 ///
 /// # Errors
 /// Files that cannot be read.
 pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
-    let readouts = readouts(finished)?;
-    let mut drawings = vec![("readers".to_owned(), figures::readers(&readouts))];
-    for set in ["sst", "imdb", "rotten-tomatoes"] {
-        let widest = readouts.iter().filter(|r| r.set == set).max_by_key(|r| r.model.hidden);
-        drawings
-            .extend(widest.map(|readout| (format!("figure-3-{set}"), figures::histogram(readout))));
-    }
-    Ok(drawings)
+    Ok(vec![("readers".to_owned(), figures::readers(&readouts(finished)?))])
 }

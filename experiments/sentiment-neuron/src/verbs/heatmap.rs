@@ -1,6 +1,86 @@
-//! A text coloured by a number after each byte: green above zero, red below, as the published picture.
+//! `heatmap`: a text coloured by a unit's value after each byte, green above its threshold, red below, as the published
+//! picture.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use common::cli::print;
+use common::linear::threshold::Threshold;
+use common::nn::mlstm::FixedMlstm;
+use ledger::plot::coloured_text;
+use ledger::run::write_atomic;
+
+use super::{Loaded, Text, Weights, lossy};
+use crate::features::prepared;
+
+/// Deviations from the threshold at which colours are full.
+const FULL: f64 = 2.0;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    weights: Weights,
+    #[command(flatten)]
+    text: Text,
+    /// Another unit than the sentiment unit; its colours are full at its own largest value
+    #[arg(long)]
+    unit: Option<usize>,
+    /// Write a page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write a picture; without this and --html, the terminal is coloured
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
+}
+
+pub(super) fn heatmap(args: &Args) -> anyhow::Result<()> {
+    let loaded = args.weights.load()?;
+    let bytes = prepared(&lossy(&args.text.read()?));
+    let (unit, values) = coloured(&loaded, args.unit, &bytes)?;
+    if let Some(path) = &args.html {
+        write_atomic(path, page(&bytes, &values, unit).as_bytes())?;
+    }
+    if let Some(path) = &args.png {
+        let characters = characters(&bytes, &values).into_iter();
+        let grounds: Vec<_> = characters.map(|(c, value)| (c, colour(value))).collect();
+        write_atomic(path, &coloured_text(&grounds, &path.display().to_string())?)?;
+    }
+    if args.html.is_none() && args.png.is_none() {
+        print(&terminal(&bytes, &values, std::io::stdout().is_terminal()))?;
+    }
+    Ok(())
+}
+
+/// The unit, and its value after each byte as a colour takes it, from -1 to 1.
+fn coloured(
+    loaded: &Loaded,
+    asked: Option<usize>,
+    bytes: &[u8],
+) -> anyhow::Result<(usize, Vec<f64>)> {
+    let chosen = match asked {
+        None => Some(loaded.unit()?),
+        Some(unit) => {
+            loaded.check(unit, "--unit")?;
+            loaded.unit().ok().filter(|chosen| chosen.index == unit)
+        }
+    };
+    let unit = chosen.as_ref().map_or(asked.unwrap_or_default(), |chosen| chosen.index);
+    let net = FixedMlstm::new(&loaded.neuron.net);
+    let mut state = net.start();
+    let values: Vec<f32> = bytes
+        .iter()
+        .map(|&byte| {
+            net.step(&mut state, usize::from(byte));
+            state.c[unit]
+        })
+        .collect();
+    let plain = Threshold { at: 0.0, larger_is_positive: true };
+    let scores = chosen.as_ref().map_or(plain, |chosen| chosen.threshold).scores(&values);
+    let largest = || scores.iter().fold(1e-9, |a, b| f64::max(a, b.abs()));
+    let full = chosen.map_or_else(largest, |chosen| FULL * chosen.scale());
+    Ok((unit, scores.iter().map(|score| (score / full).clamp(-1.0, 1.0)).collect()))
+}
 
 /// Characters with the value after their last byte; bytes that are no UTF-8 are shown as Latin-1.
 fn characters(bytes: &[u8], values: &[f64]) -> Vec<(char, f64)> {
@@ -30,7 +110,7 @@ fn colour(value: f64) -> [u8; 3] {
 }
 
 /// The text with a background for each character, or, where there are no colours, with the value of each word.
-pub(super) fn terminal(bytes: &[u8], values: &[f64], colours: bool) -> String {
+fn terminal(bytes: &[u8], values: &[f64], colours: bool) -> String {
     let mut out = String::new();
     let characters = characters(bytes, values);
     if colours {
@@ -56,7 +136,7 @@ pub(super) fn terminal(bytes: &[u8], values: &[f64], colours: bool) -> String {
 }
 
 /// A page that needs nothing else.
-pub(super) fn page(bytes: &[u8], values: &[f64], unit: usize) -> String {
+fn page(bytes: &[u8], values: &[f64], unit: usize) -> String {
     let mut body = String::new();
     for (c, value) in characters(bytes, values) {
         let [r, g, b] = colour(value);

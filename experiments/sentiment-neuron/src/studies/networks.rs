@@ -1,0 +1,167 @@
+//! The finished networks of `language-model` as other studies take them, and the labelled sets to read them on.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use common::cli;
+use common::data::catalog::Catalog;
+use common::data::error::DataError;
+use common::data::text::labelled::{self, LabelledSet};
+use common::session::{Plan, Session};
+use common::training_run::{Spec, TrainingRun};
+use ledger::run::{RunRecord, Status, hex};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{language_model, stations_of};
+use crate::SENTIMENT_NEURON;
+use crate::model::Neuron;
+use crate::train::{station, stations};
+
+/// A network of `language-model` after some of its updates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Model {
+    /// The text it learned.
+    pub(crate) data: String,
+    /// Its name in paths.
+    pub(crate) variant: String,
+    /// Its seed.
+    pub(crate) seed: u64,
+    /// Its width.
+    pub(crate) hidden: i64,
+    /// After so many updates.
+    pub(crate) updates: u64,
+    /// Of the weights' file, in hex.
+    pub(crate) sha256: String,
+}
+
+impl Model {
+    /// The run of another study that reads this network, or all its seeds' runs, in paths.
+    pub(super) fn name(&self) -> String {
+        format!("{}-on-{}", self.variant, self.data)
+    }
+}
+
+/// A network with the specification and the configuration of its training.
+pub(super) struct Trained {
+    pub(super) model: Model,
+    pub(super) config: language_model::RunConfig,
+}
+
+/// The trained networks of `language-model` at this preset: at the end only, or at every station that is reached.
+///
+/// # Errors
+/// A network that is not trained yet, with the command that trains it.
+pub(super) fn trained(session: &Session, whole_way: bool) -> anyhow::Result<Vec<Trained>> {
+    let study = SENTIMENT_NEURON.study(language_model::STUDY)?;
+    let mut all = Vec::new();
+    for (plan, cfg) in language_model::plans(session)? {
+        let spec = session.spec(study, plan.clone(), 1);
+        let record = RunRecord::read(&spec.folder())?;
+        let complete = record.as_ref().is_some_and(|record| record.status == Status::Complete);
+        ensure!(
+            complete || (whole_way && record.is_some()),
+            "{}: the network is not trained yet; first: sentiment-neuron run language-model --preset {}",
+            spec.folder().display(),
+            session.source.name
+        );
+        let steps = if whole_way { stations(cfg.updates, cfg.stations) } else { vec![cfg.updates] };
+        let folder = stations_of(&spec);
+        for updates in steps {
+            let path = station(&folder, updates);
+            if !path.is_file() {
+                ensure!(
+                    whole_way && !complete,
+                    "{}: the weights are not in the cache any more",
+                    path.display()
+                );
+                continue; // not reached yet
+            }
+            let bytes =
+                std::fs::read(&path).with_context(|| format!("{}: cannot read", path.display()))?;
+            let Plan { data, variant, seed, config } = plan.clone();
+            let (hidden, sha256) = (cfg.sizes.hidden, hex(&Sha256::digest(&bytes)));
+            let model = Model { data, variant, seed, hidden, updates, sha256 };
+            all.push(Trained { model, config: serde_json::from_value(config)? });
+        }
+    }
+    Ok(all)
+}
+
+/// The labelled sets among `names` that can be had.
+///
+/// # Errors
+/// A damaged set; none that can be had.
+pub(super) fn sets(session: &Session, names: &[String]) -> anyhow::Result<Vec<LabelledSet>> {
+    let mut sets = Vec::new();
+    let mut last = None;
+    for name in names {
+        match Catalog::builtin().locate(name, &session.lookup) {
+            Ok(located) => sets.push(labelled::read(&located)?),
+            Err(error @ DataError::Unavailable { .. }) => {
+                tracing::warn!("left out: {error}");
+                last = Some(error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match last {
+        Some(error) if sets.is_empty() => Err(error.into()),
+        _ => Ok(sets),
+    }
+}
+
+/// Reads a labelled set again in a run's own process.
+///
+/// # Errors
+/// Data that cannot be read or is not the planned one.
+pub(super) fn planned_set(spec: &Spec, name: &str, sha256: &str) -> anyhow::Result<LabelledSet> {
+    let set = labelled::read(&Catalog::builtin().locate(name, &spec.lookup)?)?;
+    ensure!(set.sha256 == sha256, "{name}: the data changed since the run was planned");
+    Ok(set)
+}
+
+/// A network of `language-model` as the run of `spec` gets it; its weights are the planned ones.
+///
+/// # Errors
+/// Weights that are gone or changed.
+pub(super) fn load(spec: &Spec, model: &Model, run: &TrainingRun) -> anyhow::Result<Neuron> {
+    let path = weights_at(spec, model)?;
+    let bytes = std::fs::read(&path).with_context(|| format!("{}: cannot read", path.display()))?;
+    ensure!(
+        hex(&Sha256::digest(&bytes)) == model.sha256,
+        "{}: changed since the run was planned",
+        path.display()
+    );
+    Neuron::read(&path, run.device())
+}
+
+/// The weights of a finished language model at one of its stations.
+fn weights_at(spec: &Spec, model: &Model) -> anyhow::Result<PathBuf> {
+    let mut trained = spec.clone();
+    language_model::STUDY.clone_into(&mut trained.key.study);
+    trained.key.variant.clone_from(&model.variant);
+    trained.key.seed = model.seed;
+    trained.key.data.clone_from(&model.data);
+    let path = station(&stations_of(&trained), model.updates);
+    ensure!(
+        path.is_file(),
+        "{}: the weights are not in the cache any more; train the network again with --overwrite",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// Makes the runs of a study that trains nothing; a dry run only says which.
+///
+/// # Errors
+/// As [`Session::grid`].
+pub(super) fn look(session: &Session, study: &str, plans: Vec<Plan>) -> anyhow::Result<()> {
+    if session.dry_run {
+        let line =
+            |plan: &Plan| format!("{study} {} {} seed {}\n", plan.data, plan.variant, plan.seed);
+        return Ok(cli::print(&plans.iter().map(line).collect::<String>())?);
+    }
+    session.grid(SENTIMENT_NEURON.study(study)?, plans)?;
+    Ok(())
+}
