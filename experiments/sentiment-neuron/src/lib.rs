@@ -6,6 +6,7 @@ use common::experiment::{Experiment, Study};
 use common::preset::Source;
 
 pub mod compress;
+pub mod efficiency;
 pub mod features;
 pub mod figures;
 pub mod generate;
@@ -19,7 +20,7 @@ pub mod train;
 pub mod verbs;
 pub mod weights;
 
-use studies::{emergence, hidden_mood, language_model, probes, single_unit};
+use studies::{data_efficiency, emergence, hidden_mood, language_model, probes, single_unit};
 
 /// The experiment as the shared command line knows it.
 pub static SENTIMENT_NEURON: Experiment = Experiment {
@@ -60,6 +61,15 @@ pub static SENTIMENT_NEURON: Experiment = Experiment {
             train: single_unit::train,
             measure: single_unit::measure,
             figures: single_unit::figures,
+        },
+        Study {
+            name: data_efficiency::STUDY,
+            about: "Figure 2: accuracy against the number of labelled examples, beside a bag of n-grams",
+            datasets: &data_efficiency::DATASETS,
+            run: data_efficiency::run,
+            train: data_efficiency::train,
+            measure: data_efficiency::measure,
+            figures: data_efficiency::figures,
         },
         Study {
             name: emergence::STUDY,

@@ -24,6 +24,7 @@ use crate::features::symbols_tensor;
 use crate::model::{Neuron, Sizes};
 use crate::train::Config;
 
+pub mod data_efficiency;
 pub mod emergence;
 pub mod hidden_mood;
 pub mod language_model;
@@ -49,6 +50,9 @@ pub struct Preset {
     /// One unit against all.
     #[serde(rename = "single-unit")]
     pub single_unit: single_unit::Preset,
+    /// Probes on few labels.
+    #[serde(rename = "data-efficiency")]
+    pub data_efficiency: data_efficiency::Preset,
     /// The made-up language.
     #[serde(rename = "hidden-mood")]
     pub hidden_mood: hidden_mood::Preset,
