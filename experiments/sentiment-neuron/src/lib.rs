@@ -5,6 +5,7 @@
 use common::experiment::{Experiment, Study};
 use common::preset::Source;
 
+pub mod clamping;
 pub mod compress;
 pub mod efficiency;
 pub mod features;
@@ -20,7 +21,10 @@ pub mod train;
 pub mod verbs;
 pub mod weights;
 
-use studies::{data_efficiency, emergence, hidden_mood, language_model, probes, single_unit};
+use studies::{
+    clamping as clamping_study, data_efficiency, emergence, hidden_mood, language_model, probes,
+    single_unit,
+};
 
 /// The experiment as the shared command line knows it.
 pub static SENTIMENT_NEURON: Experiment = Experiment {
@@ -70,6 +74,15 @@ pub static SENTIMENT_NEURON: Experiment = Experiment {
             train: data_efficiency::train,
             measure: data_efficiency::measure,
             figures: data_efficiency::figures,
+        },
+        Study {
+            name: clamping_study::STUDY,
+            about: "Section 4.4: reviews written with the unit held on either side, judged by a bag of n-grams",
+            datasets: &clamping_study::DATASETS,
+            run: clamping_study::run,
+            train: clamping_study::train,
+            measure: clamping_study::measure,
+            figures: clamping_study::figures,
         },
         Study {
             name: emergence::STUDY,

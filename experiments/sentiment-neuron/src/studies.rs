@@ -24,6 +24,7 @@ use crate::features::symbols_tensor;
 use crate::model::{Neuron, Sizes};
 use crate::train::Config;
 
+pub mod clamping;
 pub mod data_efficiency;
 pub mod emergence;
 pub mod hidden_mood;
@@ -53,6 +54,8 @@ pub struct Preset {
     /// Probes on few labels.
     #[serde(rename = "data-efficiency")]
     pub data_efficiency: data_efficiency::Preset,
+    /// Reviews written with a unit held.
+    pub clamping: clamping::Preset,
     /// The made-up language.
     #[serde(rename = "hidden-mood")]
     pub hidden_mood: hidden_mood::Preset,
