@@ -9,6 +9,7 @@ use crate::studies::language_model::Curve;
 use crate::studies::probes::{DATASETS, Readout, scores};
 
 pub(crate) mod clamping;
+pub(crate) mod compression;
 pub(crate) mod data_efficiency;
 pub(crate) mod single_unit;
 

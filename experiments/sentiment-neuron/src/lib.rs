@@ -22,8 +22,8 @@ pub mod verbs;
 pub mod weights;
 
 use studies::{
-    clamping as clamping_study, data_efficiency, emergence, hidden_mood, language_model, probes,
-    single_unit,
+    clamping as clamping_study, compression, data_efficiency, emergence, hidden_mood,
+    language_model, probes, single_unit,
 };
 
 /// The experiment as the shared command line knows it.
@@ -83,6 +83,15 @@ pub static SENTIMENT_NEURON: Experiment = Experiment {
             train: clamping_study::train,
             measure: clamping_study::measure,
             figures: clamping_study::figures,
+        },
+        Study {
+            name: compression::STUDY,
+            about: "Bits per byte of reviews and other prose beside gzip, bzip2, xz and zstd; enwik8 where it is at hand",
+            datasets: &compression::DATASETS,
+            run: compression::run,
+            train: compression::train,
+            measure: compression::measure,
+            figures: compression::figures,
         },
         Study {
             name: emergence::STUDY,

@@ -25,6 +25,7 @@ use crate::model::{Neuron, Sizes};
 use crate::train::Config;
 
 pub mod clamping;
+pub mod compression;
 pub mod data_efficiency;
 pub mod emergence;
 pub mod hidden_mood;
@@ -56,6 +57,8 @@ pub struct Preset {
     pub data_efficiency: data_efficiency::Preset,
     /// Reviews written with a unit held.
     pub clamping: clamping::Preset,
+    /// Networks as compressors.
+    pub compression: compression::Preset,
     /// The made-up language.
     #[serde(rename = "hidden-mood")]
     pub hidden_mood: hidden_mood::Preset,

@@ -121,6 +121,21 @@ pub fn decode(
     Ok(bytes)
 }
 
+/// Bits that an ideal coder needs for `bytes` with the rounded probabilities.
+///
+/// # Errors
+/// Probabilities that are no distribution.
+pub fn code_length(predictor: &mut impl BytePredictor, bytes: &[u8]) -> Result<f64, CoderError> {
+    predictor.reset();
+    let mut bits = 0.0;
+    for (&byte, position) in bytes.iter().zip(0..) {
+        let count = rounded(predictor.probabilities(), position)?[usize::from(byte)];
+        bits += PRECISION as f64 - f64::from(count).log2();
+        predictor.update(byte);
+    }
+    Ok(bits)
+}
+
 /// sha256 over the rounded probabilities that the predictor gives on a fixed text: what its arithmetic is on this
 /// machine.
 ///
@@ -195,6 +210,8 @@ pub(super) mod tests {
             bits -= f64::from(predictor.probabilities()[usize::from(byte)]).log2();
             predictor.update(byte);
         }
+        let rounded = code_length(&mut predictor, &bytes).unwrap();
+        assert!((rounded / bits - 1.0).abs() < 1e-3, "{rounded} bits, the entropy is {bits}");
         let words = encode(&mut predictor, &bytes).unwrap();
         let coded = 32.0 * words.len() as f64;
         assert!((coded - bits).abs() < 64.0 + 0.001 * bits, "{coded} bits, the entropy is {bits}");

@@ -65,9 +65,26 @@ impl BytePredictor for NeuronPredictor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::compress::container::{ContainerError, pack, unpack};
     use crate::model::Sizes;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_bytes_come_back_through_a_network(
+            content in proptest::collection::vec(any::<u8>(), 0..200),
+            seed in 0_u64..4,
+        ) {
+            let neuron = Neuron::new(Sizes { embedding: 3, hidden: 6 }, 1, seed, Device::Cpu);
+            let packed = pack(&mut NeuronPredictor::new(&neuron).unwrap(), &content).unwrap();
+            let mut again = NeuronPredictor::new(&neuron).unwrap();
+            prop_assert_eq!(unpack(&mut again, &packed).unwrap(), content);
+        }
+    }
 
     #[test]
     fn a_network_packs_and_unpacks_and_another_one_refuses() {
