@@ -12,6 +12,7 @@ pub(crate) mod clamping;
 pub(crate) mod compression;
 pub(crate) mod data_efficiency;
 pub(crate) mod single_unit;
+pub(crate) mod word_pieces;
 
 /// Bits per byte of the published network on its own test shard.
 const PUBLISHED_BITS: f64 = 1.12;

@@ -13,6 +13,7 @@ pub mod figures;
 pub mod generate;
 pub mod model;
 pub mod mood;
+pub mod pieces;
 pub mod readout;
 pub mod released;
 pub mod single;
@@ -23,7 +24,7 @@ pub mod weights;
 
 use studies::{
     clamping as clamping_study, compression, data_efficiency, emergence, hidden_mood,
-    language_model, probes, single_unit,
+    language_model, probes, single_unit, word_pieces,
 };
 
 /// The experiment as the shared command line knows it.
@@ -103,6 +104,15 @@ pub static SENTIMENT_NEURON: Experiment = Experiment {
             figures: emergence::figures,
         },
         Study {
+            name: word_pieces::STUDY,
+            about: "Ours: the same network over BPE pieces instead of bytes: how much of the budget was spelling?",
+            datasets: &language_model::DATASETS,
+            run: word_pieces::run,
+            train: word_pieces::train,
+            measure: word_pieces::measure,
+            figures: word_pieces::figures,
+        },
+        Study {
             name: hidden_mood::STUDY,
             about: "Ours: does one unit find the hidden mood of a made-up language, in minutes?",
             datasets: &[],
@@ -133,8 +143,10 @@ mod tests {
                 claim.id
             );
         }
-        let published = claims.iter().filter(|claim| claim.id.starts_with("sn-")).count();
-        assert_eq!(published, 25);
+        // Every row of the two published lists: 25 of the network, 53 of compression.
+        let of = |prefix: &str| claims.iter().filter(|claim| claim.id.starts_with(prefix)).count();
+        assert_eq!(of("sn-"), 25);
+        assert_eq!(claims.iter().filter(|claim| !claim.extra()).count(), 25 + 53);
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub mod language_model;
 mod networks;
 pub mod probes;
 pub mod single_unit;
+pub mod word_pieces;
 
 /// A preset.
 #[derive(Debug, Clone, Deserialize)]
@@ -59,6 +60,9 @@ pub struct Preset {
     pub clamping: clamping::Preset,
     /// Networks as compressors.
     pub compression: compression::Preset,
+    /// Pieces instead of bytes.
+    #[serde(rename = "word-pieces")]
+    pub word_pieces: word_pieces::Preset,
     /// The made-up language.
     #[serde(rename = "hidden-mood")]
     pub hidden_mood: hidden_mood::Preset,
