@@ -25,7 +25,7 @@ use ledger::stats::{Estimate, paired_difference};
 use serde::{Deserialize, Serialize};
 
 use super::measured;
-use super::networks::{Model, Trained, load, look, planned_set, sets, trained};
+use super::networks::{Model, Trained, load, look, only_row, planned_set, sets, trained};
 use crate::clamping::{CONDITIONS, Condition, Judge, Plan, Written, judged, write};
 use crate::figures;
 use crate::model::Neuron;
@@ -121,7 +121,7 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
     for condition in CONDITIONS {
         ended.insert(format!("{}/positive", name(condition)), share(&written, condition) / 100.0);
     }
-    Ok(ended)
+    only_row(run, ended)
 }
 
 /// The sentiment unit of a network, and the one that stands in the middle of all others by its area under the curve:

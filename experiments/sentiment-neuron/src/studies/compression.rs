@@ -22,7 +22,7 @@ use ledger::claims::Measured;
 use ledger::stats::{Estimate, Scale, mean_over_seeds, paired_ratio};
 use serde::{Deserialize, Serialize};
 
-use super::networks::{Model, Trained, load, look, trained};
+use super::networks::{Model, Trained, load, look, only_row, trained};
 use super::{ended_with, language_model, measured, shards};
 use crate::compress::baselines;
 use crate::compress::coder::code_length;
@@ -149,10 +149,11 @@ fn content(spec: &Spec, data_sha256: &str) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// Data or weights that cannot be read; a coder that does not give back what it was given.
 pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<String, f64>> {
-    match spec.config()? {
-        RunConfig::Piece(config) => piece(spec, run, config),
-        RunConfig::Whole { data_sha256 } => usual(&content(spec, &data_sha256)?),
-    }
+    let ended = match spec.config()? {
+        RunConfig::Piece(config) => piece(spec, run, config)?,
+        RunConfig::Whole { data_sha256 } => usual(&content(spec, &data_sha256)?)?,
+    };
+    only_row(run, ended)
 }
 
 /// A network and the usual compressors on a piece of the text.

@@ -14,7 +14,7 @@ use ledger::stats::{Bound, Estimate, Scale, mean_over_seeds, paired_difference};
 use serde::{Deserialize, Serialize};
 
 use super::measured;
-use super::networks::{Model, Trained, load, look, planned_set, sets, trained};
+use super::networks::{Model, Trained, load, look, only_row, planned_set, sets, trained};
 use crate::efficiency::{Fit, examples_to, fits};
 use crate::features::features;
 use crate::figures;
@@ -94,11 +94,12 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
     let fits = fits(&set, &round, &features, &examples, draws)?;
     write_fits(&run.path().join(FITS), &fits)?;
     let all = fits.iter().max_by_key(|fit| fit.examples).context("all examples were fitted")?;
-    Ok(BTreeMap::from([
+    let ended = BTreeMap::from([
         ("examples".to_owned(), all.examples as f64),
         ("probe/acc".to_owned(), all.probe),
         ("bag/acc".to_owned(), all.bag),
-    ]))
+    ]);
+    only_row(run, ended)
 }
 
 fn write_fits(path: &Path, fits: &[Fit]) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use ledger::run::RunRecord;
 use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
-use super::networks::{Model, Trained, load, look, planned_set, sets, trained};
+use super::networks::{Model, Trained, load, look, only_row, planned_set, sets, trained};
 use super::probes::{choices, scores};
 use super::{ended_with, language_model, measured, shards};
 use crate::features::features;
@@ -92,7 +92,7 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
     let val = shards(&model.data, text.as_deref(), n, spec)?.read(Part::Val)?;
     let bits = bits_per_byte(&neuron, &val, val_bytes, &run.autocast())?;
     ended.insert("val/bpb".to_owned(), bits);
-    Ok(ended)
+    only_row(run, ended)
 }
 
 /// One station as read.

@@ -1,5 +1,6 @@
 //! The finished networks of `language-model` as other studies take them, and the labelled sets to read them on.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
@@ -164,4 +165,19 @@ pub(super) fn look(session: &Session, study: &str, plans: Vec<Plan>) -> anyhow::
     }
     session.grid(SENTIMENT_NEURON.study(study)?, plans)?;
     Ok(())
+}
+
+/// Writes the numbers that a run which trains nothing ended with as the one row of its `metrics.csv`; returns them.
+///
+/// # Errors
+/// A file that cannot be written.
+pub(super) fn only_row(
+    run: &mut TrainingRun,
+    ended: BTreeMap<String, f64>,
+) -> anyhow::Result<BTreeMap<String, f64>> {
+    let columns: Vec<&str> = ended.keys().map(String::as_str).collect();
+    run.start(&columns)?;
+    let row: Vec<(&str, f64)> = ended.iter().map(|(name, &value)| (name.as_str(), value)).collect();
+    run.log(0, &row)?;
+    Ok(ended)
 }

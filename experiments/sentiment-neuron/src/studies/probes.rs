@@ -17,7 +17,7 @@ use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
 use super::measured;
-use super::networks::{Model, Trained, load, look, planned_set, sets, trained};
+use super::networks::{Model, Trained, load, look, only_row, planned_set, sets, trained};
 use crate::features::features;
 use crate::figures;
 use crate::readout::{Fitted, Prediction, read_out};
@@ -81,7 +81,7 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
     write_predictions(&run.path().join(PREDICTIONS), &predictions)?;
     let mut ended = scores(&predictions);
     ended.extend(choices(&fitted));
-    Ok(ended)
+    only_row(run, ended)
 }
 
 /// How well each reader does on the test texts.

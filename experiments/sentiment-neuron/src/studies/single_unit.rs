@@ -20,7 +20,7 @@ use ledger::run::{RunRecord, write_atomic};
 use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 use serde::{Deserialize, Serialize};
 
-use super::networks::{Model, Trained, load, look, planned_set, sets, trained};
+use super::networks::{Model, Trained, load, look, only_row, planned_set, sets, trained};
 use super::{ended_with, language_model, measured, shards};
 use crate::features::features;
 use crate::figures;
@@ -117,7 +117,7 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
         let train = features.select(&set.rounds()[0].train);
         ended.extend(export(spec, &config, &neuron, &fitted[0], &train, run)?);
     }
-    Ok(ended)
+    only_row(run, ended)
 }
 
 /// Leaves the weights with the chosen unit in the run's folder, or in the cache where they are too large to be
