@@ -1,0 +1,145 @@
+//! A folder for one test, with reviews to learn from.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a run may take to write its first rows; the machine may be busy.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+pub(crate) struct Place(tempfile::TempDir);
+
+impl Place {
+    /// A place with 800 reviews in a packed dump.
+    pub(crate) fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        let words = ["good", "bad", "very", "film", "the", "plot", "was", "dull", "bright", "not"];
+        let mut dump = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        for i in 0..800_usize {
+            let text: Vec<&str> =
+                (0..20).map(|j| words[(i * 7 + j * j * 3 + i * j) % 10]).collect();
+            writeln!(dump, "{{\"reviewText\": \"{} {i}\", \"overall\": 5.0}}", text.join(" "))
+                .unwrap();
+        }
+        fs::write(place.path("reviews.json.gz"), dump.finish().unwrap()).unwrap();
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sentiment-neuron"));
+        command.args(args).current_dir(self.0.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("LANDMARKS_CACHE", self.path("cache"));
+        command
+    }
+
+    /// `run` of a study at the smoke preset into `out`.
+    pub(crate) fn run(&self, study: &str, out: &str, args: &[&str]) -> Command {
+        let mut command = self.command(&[
+            "run",
+            study,
+            "--preset",
+            "smoke",
+            "--device",
+            "cpu",
+            "--threads",
+            "1",
+            "--offline",
+        ]);
+        command.args(["--out", out]).args(args);
+        command
+    }
+}
+
+/// The dump as text, and a training of so many updates.
+pub(crate) fn on_the_dump(updates: u64) -> [String; 4] {
+    let model = format!(
+        "language-model.models=[{{hidden=16, embedding=8, streams=4, steps=16, updates={updates}, lr=2e-2, clip=1.0, \
+         row_every=5, val_every=25, val_bytes=2048, save_every=10, stations=2}}]"
+    );
+    ["--set".into(), "language-model.text=\"reviews.json.gz\"".into(), "--set".into(), model]
+}
+
+pub(crate) fn strs(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The only run's folder below `results`.
+pub(crate) fn run_folder(results: &Path) -> Option<PathBuf> {
+    let mut folder = results.to_owned();
+    for _ in 0..6 {
+        folder = fs::read_dir(folder)
+            .ok()?
+            .filter_map(Result::ok)
+            .map(|e| e.path())
+            .find(|p| p.is_dir())?;
+    }
+    Some(folder)
+}
+
+/// `metrics.csv` without what time it was and how long the loader took.
+pub(crate) fn rows(results: &Path) -> Vec<Vec<String>> {
+    let mut csv = csv::Reader::from_path(run_folder(results).unwrap().join("metrics.csv")).unwrap();
+    let header = csv.headers().unwrap().clone();
+    csv.records()
+        .map(|row| {
+            let row = row.unwrap();
+            let cells = header.iter().zip(row.iter());
+            cells
+                .filter(|(name, _)| !["elapsed_s", "loader/wait"].contains(name))
+                .map(|(_, x)| x.to_owned())
+                .collect()
+        })
+        .collect()
+}
+
+/// Every file of weights below the cache, by its name.
+pub(crate) fn weights(cache: &Path, results: &Path) -> Vec<(String, Vec<u8>)> {
+    let record = fs::read_to_string(run_folder(results).unwrap().join("run.json")).unwrap();
+    assert!(record.contains("\"complete\""), "{record}");
+    let mut found = Vec::new();
+    let mut folders = vec![cache.join("checkpoints")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.parent().unwrap().ends_with("stations") {
+                found.push((
+                    path.file_name().unwrap().to_string_lossy().into_owned(),
+                    fs::read(path).unwrap(),
+                ));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Starts a training and stops it with TERM after some rows; the test has it whole afterwards.
+pub(crate) fn stop_after(mut command: Command, results: &Path, rows: usize) {
+    let mut child: Child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    let n_rows = || {
+        let metrics = run_folder(results).map(|folder| folder.join("metrics.csv"));
+        let text = metrics.and_then(|path| fs::read_to_string(path).ok());
+        text.map_or(0, |text| text.lines().count())
+    };
+    while n_rows() <= rows {
+        assert!(begun.elapsed() < PATIENCE, "no rows after {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
