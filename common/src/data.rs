@@ -2,7 +2,8 @@
 //!
 //! `Catalog::builtin().locate(name, &lookup)` finds or fetches a set, [`load_images`] reads it,
 //! [`sampler::Sampler`] says which pictures a step sees, [`loader::Loader`] makes batches ahead of time.
-//! [`tokenizer::Tokenizer`] turns text into ids and keeps those of a corpus on disk.
+//! [`tokenizer::Tokenizer`] turns text into ids and keeps those of a corpus on disk;
+//! [`token_corpus`] are books as tokens, and the windows that a language model is trained on.
 
 use std::fmt::Write as _;
 
@@ -30,6 +31,7 @@ pub mod sampler;
 #[cfg(test)]
 mod test_server;
 pub mod text;
+pub mod token_corpus;
 pub mod tokenizer;
 mod unpack;
 mod verify;

@@ -173,6 +173,11 @@ impl StateDict {
         Err(WeightsError::Format { path, found })
     }
 
+    /// Tensors that were made from those of `path`, e.g. turned or cut.
+    pub fn of(path: &Path, tensors: BTreeMap<String, Tensor>) -> Self {
+        Self { path: path.to_owned(), tensors }
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -97,6 +97,15 @@ pub enum DataError {
         /// How many texts.
         texts: usize,
     },
+    /// Too few authors to hold any out.
+    #[error(
+        "books of {found} authors; three are needed, one for training, validation and test each: put the books in \
+         folders by author, or add some"
+    )]
+    FewAuthors {
+        /// How many.
+        found: usize,
+    },
     /// No shard of a text fills one batch.
     #[error(
         "the longest shard has {longest} bytes, a batch needs {need} bytes of one shard: fewer shards, a smaller \

@@ -7,6 +7,7 @@
 //! A character that the vocabulary lacks (an emoji, mostly) becomes `<unk>`, one for each character, in
 //! both modes as in their originals: [`Tokenizer::unknown`] is its id, and a token file counts them.
 
+use std::fmt;
 use std::path::Path;
 
 pub use self::corpus::Document;
@@ -45,6 +46,16 @@ pub struct Tokenizer {
     cache: Cache,
     /// What a line break encodes to.
     line_break: Vec<u32>,
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.vocab_size();
+        f.debug_struct("Tokenizer")
+            .field("mode", &self.mode)
+            .field("vocab_size", &size)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Tokenizer {

@@ -93,6 +93,16 @@ impl Lines<'_> {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// The file's path inside its archive, or below the folder `root`; its own name where it stands by itself.
+    pub fn name_below(&self, root: &Path) -> String {
+        let below = self.path.strip_prefix(root).ok().filter(|path| !path.as_os_str().is_empty());
+        match below {
+            _ if !self.member.is_empty() => self.member.clone(),
+            Some(path) => path.to_string_lossy().into_owned(),
+            None => self.path_name(),
+        }
+    }
+
     /// That the line read last is not what it should be.
     pub fn wrong(&self, found: impl Into<String>, wanted: impl Into<String>) -> DataError {
         let line = format!("line {}", self.line);
