@@ -1,0 +1,494 @@
+//! What the studies of fine-tuning share: where a run starts from, how it is made, and what it leaves.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use common::data::error::DataError;
+use common::data::lookup::Lookup;
+use common::data::sha256_file;
+use common::experiment::Finished;
+use common::session::{Plan, Session};
+use common::training_run::{Spec, TrainingRun};
+use ledger::run::{RunRecord, Status, write_atomic};
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use super::{pretrain, stations_of};
+use crate::GPT1;
+use crate::finetune::{Classifier, Config, Epoch, copy, restore, subset, tune};
+use crate::forms::{Encoded, EncodedSet, SPECIAL};
+use crate::model::Model;
+use crate::pretrain::station;
+use crate::tasks::{Example, Metric, Task, TaskData, TaskError};
+use crate::verbs::PUBLISHED;
+use crate::{bag, weights};
+
+/// The file of predictions in a run's folder.
+pub const PREDICTIONS: &str = "predictions.csv";
+/// The file of a station's tensors.
+const TENSORS: &str = "model.safetensors";
+/// The columns of `metrics.csv` after step and time.
+const COLUMNS: [&str; 5] = ["epoch", "train/loss", "train/lm_loss", "train/grad_norm", "val/score"];
+
+/// `[tuning]` of a preset: how every fine-tuning goes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// Where fine-tuning starts.
+    pub start: StartFrom,
+    /// How it goes.
+    pub config: Config,
+}
+
+/// Where fine-tuning starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartFrom {
+    /// The models that `pretrain` made at the same preset.
+    Pretrain,
+    /// The weights that come with this repository; while there are none, those of `pretrain`, with a warning.
+    Published,
+}
+
+/// Pre-trained weights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// The model's name, e.g. `transformer`.
+    pub model: String,
+    /// Updates of pre-training, where they are known.
+    pub step: Option<u64>,
+    /// What it read.
+    pub books: String,
+    /// sha256 of the weights' file, in hex.
+    pub sha256: String,
+    /// The station's run; none for published weights.
+    pub seed: Option<u64>,
+}
+
+/// What of the start is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Taken {
+    /// Everything.
+    All,
+    /// The embeddings and the first so many blocks.
+    Layers(i64),
+    /// Nothing but shape and vocabulary: no pre-training.
+    Nothing,
+}
+
+/// One run's configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunConfig {
+    /// sha256 over the task's examples.
+    pub task_sha256: String,
+    /// What is fine-tuned and how; none for the plain baseline.
+    pub tune: Option<Tune>,
+}
+
+/// A fine-tuning.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Tune {
+    /// The weights that it starts from.
+    pub start: Start,
+    /// What of them is taken over.
+    pub taken: Taken,
+    /// Labelled examples; without a number, all.
+    pub labels: Option<usize>,
+    /// How.
+    pub config: Config,
+}
+
+/// The folder of a start's weights, as the run of `spec` finds it.
+fn folder_of(start: &Start, spec: &Spec) -> PathBuf {
+    let (Some(step), Some(seed)) = (start.step, start.seed) else {
+        return published(&start.model);
+    };
+    let mut trained = spec.clone();
+    pretrain::STUDY.clone_into(&mut trained.key.study);
+    trained.key.data.clone_from(&start.books);
+    trained.key.variant.clone_from(&start.model);
+    trained.key.seed = seed;
+    station(&stations_of(&trained), step)
+}
+
+/// Where the published weights of a model are.
+fn published(model: &str) -> PathBuf {
+    match model {
+        "transformer" => PathBuf::from(PUBLISHED),
+        other => Path::new(PUBLISHED).join(other),
+    }
+}
+
+/// The pre-trained models that fine-tuning starts from, the transformer first.
+///
+/// # Errors
+/// A model that is not trained yet, with the command that trains it.
+pub fn starts(session: &Session) -> anyhow::Result<Vec<Start>> {
+    let preset = session.preset::<super::Preset>()?.tuning;
+    if preset.start == StartFrom::Published {
+        let mut starts = Vec::new();
+        for model in ["transformer", "lstm"] {
+            let path = published(model).join(TENSORS);
+            if path.is_file() {
+                let (model, books) = (model.to_owned(), "published".to_owned());
+                let sha256 = sha256_file(&path)?;
+                starts.push(Start { model, step: None, books, sha256, seed: None });
+            }
+        }
+        if !starts.is_empty() {
+            return Ok(starts);
+        }
+        tracing::warn!(
+            "{PUBLISHED}: this checkout has no published weights; fine-tuning starts from the pretrain runs of this \
+             preset instead"
+        );
+    }
+    stations(session, false)
+}
+
+/// The weights that `pretrain` left at this preset, of its first seed: at the end only, or at every station.
+///
+/// # Errors
+/// A model that is not trained yet, with the command that trains it.
+pub fn stations(session: &Session, whole_way: bool) -> anyhow::Result<Vec<Start>> {
+    let study = GPT1.study(pretrain::STUDY)?;
+    let mut starts = Vec::new();
+    // `--data` is where the tasks are; the books need not be there too.
+    let lookup = Lookup { data_dir_is_flag: false, ..session.lookup.clone() };
+    let plans = pretrain::plans(session, &lookup)?;
+    let first = plans.first().map(|(plan, _)| plan.seed);
+    for (plan, cfg) in plans.into_iter().filter(|(plan, _)| Some(plan.seed) == first) {
+        let spec = session.spec(study, plan.clone(), 1);
+        let record = RunRecord::read(&spec.folder())?;
+        ensure!(
+            record.is_some_and(|record| record.status == Status::Complete),
+            "{}: the model is not trained yet; first: gpt1 run pretrain --preset {}",
+            spec.folder().display(),
+            session.source.name
+        );
+        let steps = if whole_way {
+            crate::pretrain::stations(cfg.steps, cfg.stations)
+        } else {
+            vec![cfg.steps]
+        };
+        for step in steps {
+            let path = station(&stations_of(&spec), step).join(TENSORS);
+            ensure!(
+                path.is_file(),
+                "{}: the weights are not in the cache any more; train the model again with --overwrite",
+                path.display()
+            );
+            let Plan { data, variant, seed, .. } = plan.clone();
+            starts.push(Start {
+                model: variant,
+                step: Some(step),
+                books: data,
+                sha256: sha256_file(&path)?,
+                seed: Some(seed),
+            });
+        }
+    }
+    Ok(starts)
+}
+
+/// The weights of a start, checked to be the planned ones.
+///
+/// # Errors
+/// Weights that are gone or changed.
+pub fn load(start: &Start, spec: &Spec, device: Device) -> anyhow::Result<(Model, PathBuf)> {
+    let folder = folder_of(start, spec);
+    let path = folder.join(TENSORS);
+    let found = sha256_file(&path)
+        .with_context(|| "the weights are gone; run pretrain again with --overwrite")?;
+    ensure!(found == start.sha256, "{}: changed since the run was planned", path.display());
+    Ok((weights::read(&folder, device)?, folder))
+}
+
+/// The tasks among `names` that can be had; those that cannot are left out with a warning.
+///
+/// # Errors
+/// An unknown or damaged task; none that can be had.
+pub fn tasks(names: &[String], lookup: &Lookup) -> anyhow::Result<Vec<TaskData>> {
+    let mut found = Vec::new();
+    let mut last = None;
+    for name in names {
+        match Task::get(name)?.read(lookup) {
+            Ok(data) => found.push(data),
+            Err(
+                error @ (TaskError::Data(DataError::Unavailable { .. }) | TaskError::Bring { .. }),
+            ) => {
+                tracing::warn!("{name} is left out: {error}");
+                last = Some(error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match last {
+        Some(error) if found.is_empty() => Err(error.into()),
+        _ => Ok(found),
+    }
+}
+
+/// The first of `names` that can be had.
+///
+/// # Errors
+/// As [`tasks`].
+pub fn first_task(names: &[String], lookup: &Lookup) -> anyhow::Result<TaskData> {
+    for name in names {
+        match tasks(std::slice::from_ref(name), lookup) {
+            Ok(mut found) => return Ok(found.remove(0)),
+            Err(error) if name == names.last().unwrap_or(name) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    anyhow::bail!("the preset names no task")
+}
+
+/// Makes the runs of a study, or prints what they would be.
+///
+/// # Errors
+/// As [`Session::grid`].
+pub fn make(session: &Session, study: &str, plans: Vec<Plan>) -> anyhow::Result<()> {
+    let study = GPT1.study(study)?;
+    if session.dry_run {
+        let line = |plan: &Plan| {
+            let spec = session.spec(study, plan.clone(), 1);
+            Ok(format!("{} {}\n", spec.folder().display(), serde_json::to_string(&plan.config)?))
+        };
+        let lines: Vec<String> = plans.iter().map(line).collect::<anyhow::Result<_>>()?;
+        return Ok(common::cli::print(&lines.concat())?);
+    }
+    session.grid(study, plans)?;
+    Ok(())
+}
+
+/// A run to be planned: a fine-tuning on a task or, without one, the baseline.
+///
+/// # Panics
+/// Never: the configuration is plain data.
+pub fn plan(data: &TaskData, variant: &str, seed: u64, tune: Option<Tune>) -> Plan {
+    let config = RunConfig { task_sha256: data.sha256.clone(), tune };
+    Plan {
+        data: data.task.name.to_owned(),
+        variant: variant.to_owned(),
+        seed,
+        config: serde_json::to_value(config).expect("plain data"),
+    }
+}
+
+/// One fine-tuning or the baseline, in a process of its own; its test predictions are written beside its record.
+///
+/// # Errors
+/// Data or weights that changed or cannot be read; what the training says.
+pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<String, f64>> {
+    let config: RunConfig = spec.config()?;
+    let data = Task::get(&spec.key.data)?.read(&spec.lookup)?;
+    ensure!(
+        data.sha256 == config.task_sha256,
+        "{}: the data changed since the run was planned",
+        data.task.name
+    );
+    let labels: Vec<f64> = data.test.iter().map(|example| example.label).collect();
+    run.start(&COLUMNS)?;
+    let mut ended = BTreeMap::new();
+    let predictions = match config.tune {
+        None => bag::predict(&data)?,
+        Some(Tune { start, taken, labels, config }) => {
+            let (pretrained, folder) = load(&start, spec, run.device())?;
+            let tokenizer = weights::tokenizer(&folder, None)?;
+            let context = pretrained.shape().context() as usize;
+            let encode = |part: &str, examples: &[Example]| {
+                let set = EncodedSet::new(data.task.form, examples, &tokenizer, context);
+                set.warn(&format!("{}, {part}", data.task.name));
+                set
+            };
+            let mut train = encode("training part", &data.train);
+            let (val, test) =
+                (encode("validation part", &data.val), encode("test part", &data.test));
+            let cut = train.cut + val.cut + test.cut;
+            ended.insert("examples_cut".to_owned(), cut as f64);
+            if let Some(n) = labels {
+                train.examples = subset(&train.examples, n, spec.key.seed);
+            }
+            ended.insert("n_train".to_owned(), train.examples.len() as f64);
+            let model = taken.model(&pretrained, &config, spec.key.seed);
+            let classifier =
+                Classifier::new(model, data.task, config.classifier_dropout, spec.key.seed);
+            let parts = [&train.examples[..], &val.examples[..]];
+            let (val_score, lr) = best_of(&classifier, &config, spec.key.seed, parts, run)?;
+            ended.insert("best/val_score".to_owned(), val_score);
+            ended.insert("lr".to_owned(), lr);
+            classifier.predict(&test.examples, 2 * config.batch, &run.autocast())?
+        }
+    };
+    write_predictions(&run.path().join(PREDICTIONS), &predictions, &labels)?;
+    ended.insert("test/score".to_owned(), data.task.metric.of(&predictions, &labels));
+    ended.insert("n_test".to_owned(), labels.len() as f64);
+    Ok(ended)
+}
+
+impl Taken {
+    /// The model that a run begins with.
+    fn model(self, pretrained: &Model, config: &Config, seed: u64) -> Model {
+        let n_layers = pretrained.shape().n_layers();
+        match self {
+            Self::All => pretrained.adapted(SPECIAL, config.dropout, n_layers, seed),
+            Self::Layers(n) => pretrained.adapted(SPECIAL, config.dropout, n, seed),
+            Self::Nothing => {
+                let shape = pretrained.shape().adapted(SPECIAL, config.dropout);
+                Model::new(&shape, seed, pretrained.device())
+            }
+        }
+    }
+}
+
+/// Fine-tunes with every rate of the configuration and leaves the weights that are best on the validation part;
+/// returns their score and rate.
+fn best_of(
+    classifier: &Classifier,
+    cfg: &Config,
+    seed: u64,
+    parts: [&[Encoded]; 2],
+    run: &mut TrainingRun,
+) -> anyhow::Result<(f64, f64)> {
+    let vs = &classifier.model.vs;
+    let begin = copy(vs);
+    let autocast = run.autocast();
+    let mut best: Option<(f64, f64, BTreeMap<_, _>)> = None;
+    let (mut before, tries) = (0, cfg.lr.len() as u64);
+    for &lr in &cfg.lr {
+        restore(vs, &begin);
+        let mut last = 0;
+        let mut seen = |step: u64, steps: u64, epoch: Option<Epoch>, loss: f64| {
+            last = step;
+            run.tick(before + step, tries * steps, cfg.batch as f64, "examples/s", loss);
+            let Some(Epoch { loss, lm_loss, grad_norm, val, .. }) = epoch else { return Ok(()) };
+            let row = [
+                ("epoch", (cfg.epochs * step / steps) as f64),
+                ("train/loss", loss),
+                ("train/lm_loss", lm_loss),
+                ("train/grad_norm", grad_norm),
+                ("val/score", val),
+            ];
+            run.log(before + step, &row)
+        };
+        let score = tune(classifier, cfg, lr, seed, parts, &autocast, &mut seen)?;
+        before += last;
+        if best.as_ref().is_none_or(|(most, ..)| score > *most) {
+            best = Some((score, lr, copy(vs)));
+        }
+    }
+    let (score, lr, weights) = best.context("the preset names no learning rate")?;
+    restore(vs, &weights);
+    Ok((score, lr))
+}
+
+/// Writes predictions and labels of the test part.
+///
+/// # Errors
+/// A file that cannot be written.
+pub(crate) fn write_predictions(
+    path: &Path,
+    predictions: &[f64],
+    labels: &[f64],
+) -> anyhow::Result<()> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(["index", "label", "prediction"])?;
+    for (index, (prediction, label)) in predictions.iter().zip(labels).enumerate() {
+        csv.write_record([index.to_string(), label.to_string(), format!("{prediction:.6}")])?;
+    }
+    Ok(write_atomic(path, &csv.into_inner()?)?)
+}
+
+/// What [`write_predictions`] wrote: predictions and labels.
+///
+/// # Errors
+/// A file that cannot be read or has none.
+pub(crate) fn read_predictions(path: &Path) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+    let mut csv = csv::Reader::from_path(path)?;
+    let (mut predictions, mut labels) = (Vec::new(), Vec::new());
+    for row in csv.deserialize::<(usize, f64, f64)>() {
+        let (_, label, prediction) = row?;
+        labels.push(label);
+        predictions.push(prediction);
+    }
+    ensure!(!labels.is_empty(), "{}: no predictions", path.display());
+    Ok((predictions, labels))
+}
+
+/// A finished run's score, computed again from its predictions.
+#[derive(Debug, Clone)]
+pub(crate) struct Scored {
+    pub(crate) task: &'static Task,
+    pub(crate) variant: String,
+    pub(crate) seed: u64,
+    /// Times 100.
+    pub(crate) score: f64,
+    pub(crate) n_test: usize,
+    pub(crate) tune: Option<Tune>,
+}
+
+/// The scores of all finished runs of a study.
+///
+/// # Errors
+/// Files that cannot be read.
+pub(crate) fn scored(finished: &Finished) -> anyhow::Result<Vec<Scored>> {
+    let read = |(folder, record): &(PathBuf, RunRecord)| {
+        let task = Task::get(&record.key.data)?;
+        let (predictions, labels) = read_predictions(&folder.join(PREDICTIONS))?;
+        Ok(Scored {
+            task,
+            variant: record.key.variant.clone(),
+            seed: record.key.seed,
+            score: task.metric.of(&predictions, &labels),
+            n_test: labels.len(),
+            tune: RunConfig::deserialize(&record.config)?.tune,
+        })
+    };
+    finished.runs.iter().map(read).collect()
+}
+
+/// Scores of two variants, one pair a seed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pairs {
+    pub(crate) left: Vec<f64>,
+    pub(crate) right: Vec<f64>,
+}
+
+/// Pairs of scores with the same task and seed: of `left`, of `right`.
+pub(crate) fn paired(left: &[&Scored], right: &[&Scored]) -> BTreeMap<&'static str, Pairs> {
+    let mut pairs: BTreeMap<&'static str, Pairs> = BTreeMap::new();
+    for a in left {
+        let twin = right.iter().find(|b| b.task.name == a.task.name && b.seed == a.seed);
+        if let Some(b) = twin {
+            let of_task = pairs.entry(a.task.name).or_default();
+            of_task.left.push(a.score);
+            of_task.right.push(b.score);
+        }
+    }
+    pairs
+}
+
+/// Means over tasks, for the seeds that every task has: one pair a seed.
+pub(crate) fn means(pairs: &BTreeMap<&'static str, Pairs>) -> Pairs {
+    let seeds = pairs.values().map(|pair| pair.left.len()).min().unwrap_or_default();
+    let mean = |of: fn(&Pairs) -> &Vec<f64>, seed: usize| -> f64 {
+        pairs.values().map(|pair| of(pair)[seed]).sum::<f64>() / pairs.len() as f64
+    };
+    Pairs {
+        left: (0..seeds).map(|seed| mean(|pair| &pair.left, seed)).collect(),
+        right: (0..seeds).map(|seed| mean(|pair| &pair.right, seed)).collect(),
+    }
+}
+
+/// What a task's score is called on an axis.
+pub(crate) fn unit(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Accuracy => "accuracy (%)",
+        Metric::Matthews => "Matthews correlation × 100",
+        Metric::F1 => "F1 (%)",
+        Metric::Pearson => "Pearson correlation × 100",
+    }
+}
