@@ -1,0 +1,123 @@
+//! Times pre-training updates and cached generation of the 6-layer model on tokens that mean nothing. Prints one JSON
+//! object; `bench/gpt1.py` prints PyTorch's and Hugging Face's side, `bench/language_model` sets them beside each other.
+#![expect(clippy::print_stdout, reason = "the result is for a program")]
+
+use std::time::Instant;
+
+use clap::Parser;
+use common::device::{Precision, configure_threads, peak_memory};
+use common::nn::probe::Probe;
+use common::nn::transformer::TransformerConfig;
+use common::optim::{Optimizer as _, clip, named_params};
+use common::shim;
+use gpt1::model::{Body, Model, Shape};
+use gpt1::pretrain::optimizer;
+use tch::{Device, Kind, Tensor};
+
+#[derive(Parser)]
+struct Args {
+    #[arg(long, default_value_t = 6)]
+    layers: i64,
+    #[arg(long, default_value_t = 256)]
+    width: i64,
+    #[arg(long, default_value_t = 8192)]
+    vocab: i64,
+    /// Tokens of a sequence
+    #[arg(long, default_value_t = 256)]
+    time: i64,
+    #[arg(long, default_value_t = 16)]
+    batch: i64,
+    #[arg(long, default_value = "fp32")]
+    precision: String,
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Seconds to time each part, after half as many to warm up
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// `cargo bench` passes this
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    configure_threads(args.threads);
+    shim::keep_memory();
+    let precision: Precision = args.precision.parse()?;
+    let config = TransformerConfig {
+        vocab: args.vocab,
+        context: args.time,
+        n_layers: args.layers,
+        n_heads: args.width / 64,
+        d_model: args.width,
+        residual_dropout: 0.0,
+        embedding_dropout: 0.0,
+        attention_dropout: 0.0,
+        ..TransformerConfig::GPT1
+    };
+    let model = Model::new(&Shape::Transformer(config), 0, Device::Cpu);
+
+    let params = named_params(&model.vs);
+    let mut opt = optimizer(&model.vs, 0.01);
+    let shape = [args.batch, args.time + 1];
+    let texts: Vec<Tensor> =
+        (0..8).map(|_| Tensor::randint(args.vocab, shape, (Kind::Int64, Device::Cpu))).collect();
+    let mut step = 0;
+    let updates_per_s = rate(args.seconds, || {
+        opt.zero_grad();
+        let loss = {
+            let _autocast = precision.autocast(Device::Cpu);
+            model.loss(&texts[step % texts.len()], true, &Probe::off())
+        };
+        loss.backward();
+        clip::clip_grad_norm(&params, 1.0);
+        opt.step(1e-4);
+        let _ = loss.double_value(&[]);
+        step += 1;
+    });
+    let peak = peak_memory(Device::Cpu).host.unwrap_or_default();
+    let json = serde_json::json!({
+        "tokens_per_s": updates_per_s * (args.batch * args.time) as f64,
+        "peak_memory_bytes": peak,
+        "generated_tokens_per_s": {
+            "1": generation(&args, &model, 1),
+            "64": generation(&args, &model, 64),
+        },
+    });
+    println!("{json}");
+    Ok(())
+}
+
+/// Tokens per second of texts that are begun with 16 tokens and continued to the end of the context, always with the
+/// likeliest token.
+fn generation(args: &Args, model: &Model, batch: i64) -> f64 {
+    const BEGUN: i64 = 16;
+    let _no_grad = tch::no_grad_guard();
+    let Body::Transformer(net) = &model.body else { unreachable!("it was made as one") };
+    let begin = Tensor::randint(args.vocab, [batch, BEGUN], (Kind::Int64, Device::Cpu));
+    let texts_per_s = rate(args.seconds, || {
+        let mut cache = net.cache(batch);
+        let mut ids = begin.shallow_clone();
+        for _ in BEGUN..args.time {
+            let states = net.forward_cached(&ids, &mut cache);
+            ids = net.logits(&states.narrow(1, -1, 1)).argmax(-1, false); // [B, 1]
+        }
+    });
+    texts_per_s * (batch * (args.time - BEGUN)) as f64
+}
+
+/// How often `f` runs in a second.
+fn rate(seconds: f64, mut f: impl FnMut()) -> f64 {
+    let (mut begun, mut timed, mut n) = (Instant::now(), false, 0);
+    loop {
+        f();
+        n += 1;
+        let elapsed = begun.elapsed().as_secs_f64();
+        if timed && elapsed > seconds {
+            return f64::from(n) / elapsed;
+        }
+        if !timed && elapsed > seconds / 2.0 {
+            (timed, begun, n) = (true, Instant::now(), 0);
+        }
+    }
+}
