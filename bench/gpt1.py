@@ -96,7 +96,7 @@ def generation(args, batch):
         vocab_size=args.vocab, n_positions=args.time, n_embd=args.width, n_layer=args.layers, n_head=args.width // 64
     )
     net = OpenAIGPTLMHeadModel(config).eval()
-    begin = torch.randint(args.vocab, (batch, BEGUN))
+    begin = torch.randint(1, args.vocab, (batch, BEGUN))  # 0 is its padding
     new = args.time - BEGUN
 
     def write():
