@@ -157,11 +157,11 @@ pub fn judged(written: &[Written], condition: Condition) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::data::text::labelled::{Round, Split};
     use common::linear::threshold::Threshold;
     use tch::{Device, Tensor};
 
     use crate::model::{Neuron, Sizes};
+    use crate::readout::tests::made;
 
     /// A network that says `+` where the cell of unit 0 is high and `-` where it is low, and nothing else.
     fn net() -> FixedMlstm {
@@ -197,16 +197,8 @@ mod tests {
         let labels: Vec<bool> = (0..n).map(|i| i % 2 == 0).collect();
         let texts =
             labels.iter().map(|&positive| if positive { "+ + +" } else { "- - -" }.to_owned());
-        let part = |from: usize, to: usize| (from..to).collect();
-        let round = Round { train: part(0, 40), val: part(40, 60), test: part(60, n) };
-        Judge::new(&LabelledSet {
-            name: "made".into(),
-            texts: texts.collect(),
-            labels,
-            split: Split::Fixed(round),
-            sha256: String::new(),
-        })
-        .unwrap()
+        let texts: Vec<String> = texts.collect();
+        Judge::new(&made(texts, labels, 40, 60)).unwrap()
     }
 
     fn unit(index: usize, larger_is_positive: bool) -> ChosenUnit {

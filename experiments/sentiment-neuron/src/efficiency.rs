@@ -105,7 +105,7 @@ pub fn examples_to(curve: &[(f64, f64)], target: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::data::text::labelled::Split;
+    use crate::readout::tests::made;
 
     #[test]
     fn orders_begin_with_both_classes_and_differ_by_draw() {
@@ -150,15 +150,8 @@ mod tests {
                 [if i % 2 == 0 { 3.0 } else { -3.0 } + noise(i, 0), noise(i, 1), noise(i, 2)]
             })
             .collect();
-        let part = |from: usize, to: usize| (from..to).collect();
-        let round = Round { train: part(0, 240), val: part(240, 300), test: part(300, n) };
-        let set = LabelledSet {
-            name: "made".into(),
-            texts: texts.collect(),
-            labels,
-            split: Split::Fixed(round.clone()),
-            sha256: String::new(),
-        };
+        let set = made(texts, labels, 240, 300);
+        let round = set.rounds().swap_remove(0);
         let fits = fits(&set, &round, &Features::dense(&rows, 3), &[6, 30, 9999], 5).unwrap();
         assert_eq!(fits.len(), 5 + 5 + 1);
         let mean = |examples: usize, of: fn(&Fit) -> f64| {

@@ -134,9 +134,28 @@ pub fn median(xs: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use common::data::text::labelled::{Round, Split};
+
+    /// A made-up set whose texts train up to `val`, choose up to `test`, and test behind.
+    pub(crate) fn made(
+        texts: impl IntoIterator<Item = String>,
+        labels: Vec<bool>,
+        val: usize,
+        test: usize,
+    ) -> LabelledSet {
+        let part = |from: usize, to: usize| (from..to).collect();
+        let round =
+            Round { train: part(0, val), val: part(val, test), test: part(test, labels.len()) };
+        LabelledSet {
+            name: "made".into(),
+            texts: texts.into_iter().collect(),
+            labels,
+            split: Split::Fixed(round),
+            sha256: String::new(),
+        }
+    }
 
     /// Unit 2 of 5 knows the label, with one mistake in eight.
     fn set() -> (LabelledSet, Features) {
@@ -153,17 +172,7 @@ mod tests {
                 })
             })
             .collect();
-        let part = |from: usize, to: usize| (from..to).collect();
-        let split =
-            Split::Fixed(Round { train: part(0, 140), val: part(140, 180), test: part(180, n) });
-        let set = LabelledSet {
-            name: "made".into(),
-            texts: texts.collect(),
-            labels,
-            split,
-            sha256: String::new(),
-        };
-        (set, Features::dense(&rows, 5))
+        (made(texts, labels, 140, 180), Features::dense(&rows, 5))
     }
 
     #[test]

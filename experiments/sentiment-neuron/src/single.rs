@@ -126,7 +126,7 @@ pub fn single_out(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::data::text::labelled::{Round, Split};
+    use crate::readout::tests::made;
 
     /// Unit 1 of 4 knows the label but for one text in ten, unit 3 but for one in five, the others nothing.
     fn set() -> (LabelledSet, Features) {
@@ -142,16 +142,7 @@ mod tests {
                     .map(|x| x + 0.1 * noise(i, 5))
             })
             .collect();
-        let part = |from: usize, to: usize| (from..to).collect();
-        let round = Round { train: part(0, 240), val: part(240, 300), test: part(300, n) };
-        let set = LabelledSet {
-            name: "made".into(),
-            texts: vec!["text".into(); n],
-            labels,
-            split: Split::Fixed(round),
-            sha256: String::new(),
-        };
-        (set, Features::dense(&rows, 4))
+        (made(vec!["text".into(); n], labels, 240, 300), Features::dense(&rows, 4))
     }
 
     #[test]

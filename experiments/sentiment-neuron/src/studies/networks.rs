@@ -153,14 +153,16 @@ fn weights_at(spec: &Spec, model: &Model) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Makes the runs of a study that trains nothing; a dry run only says which.
+/// Makes the runs of a study; a dry run only says which, with the configuration of each.
 ///
 /// # Errors
 /// As [`Session::grid`].
 pub(super) fn look(session: &Session, study: &str, plans: Vec<Plan>) -> anyhow::Result<()> {
     if session.dry_run {
-        let line =
-            |plan: &Plan| format!("{study} {} {} seed {}\n", plan.data, plan.variant, plan.seed);
+        let line = |plan: &Plan| {
+            let Plan { data, variant, seed, config } = plan;
+            format!("{study} {data} {variant} seed {seed} {config}\n")
+        };
         return Ok(cli::print(&plans.iter().map(line).collect::<String>())?);
     }
     session.grid(SENTIMENT_NEURON.study(study)?, plans)?;
