@@ -6,7 +6,7 @@ use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 use ledger::stats::{Scale, mean_over_seeds};
 
 use crate::studies::pretrain::Curve;
-use crate::studies::tuning::{Pairs, Scored, unit};
+use crate::studies::scored::{Pairs, Scored, unit};
 use crate::studies::zero_shot::Point;
 use crate::tasks::{TASKS, Task};
 

@@ -10,7 +10,8 @@ use ledger::claims::Measured;
 use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 
 use super::finetune::{self, PRETRAINED, by_task};
-use super::tuning::{Scored, Taken, Tune, make, means, paired, plan, scored, starts, tasks};
+use super::scored::{Scored, means, paired, scored};
+use super::tuning::{Taken, Tune, make, plan, starts, tasks};
 use super::{measured, seeds, tuning};
 use crate::figures;
 use crate::finetune::Config;

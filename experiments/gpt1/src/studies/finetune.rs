@@ -9,7 +9,8 @@ use ledger::claims::Measured;
 use ledger::stats::{Scale, mean_over_seeds};
 use serde::Deserialize;
 
-use super::tuning::{Scored, Taken, Tune, make, plan, scored, starts, tasks};
+use super::scored::{Scored, scored};
+use super::tuning::{Taken, Tune, make, plan, starts, tasks};
 use super::{measured, seeds, tuning};
 use crate::{bag, figures};
 

@@ -9,7 +9,8 @@ use ledger::claims::Measured;
 use ledger::stats::paired_difference;
 use serde::Deserialize;
 
-use super::tuning::{Pairs, Scored, Taken, Tune, first_task, make, plan, scored, starts};
+use super::scored::{Pairs, Scored, scored};
+use super::tuning::{Taken, Tune, first_task, make, plan, starts};
 use super::{measured, seeds, tuning};
 use crate::figures;
 use crate::finetune::Config;

@@ -9,7 +9,8 @@ use ledger::claims::Measured;
 use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 use tch::Device;
 
-use super::tuning::{Scored, Taken, Tune, load, make, paired, plan, scored, starts, tasks};
+use super::scored::{Scored, paired, scored};
+use super::tuning::{Taken, Tune, load, make, plan, starts, tasks};
 use super::{measured, seeds, tuning};
 use crate::{GPT1, figures};
 

@@ -14,9 +14,8 @@ use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
 use super::measured;
-use super::tuning::{
-    PREDICTIONS, Start, load, make, read_predictions, stations, tasks, write_predictions,
-};
+use super::scored::{PREDICTIONS, read_predictions, write_predictions};
+use super::tuning::{Start, load, make, stations, tasks};
 use crate::tasks::Task;
 use crate::{figures, weights, zero_shot};
 

@@ -179,6 +179,6 @@ pub(super) fn eval(args: &Eval) -> anyhow::Result<()> {
         let line = json!({"task": data.task.name, "metric": metric, "score": score, "n": n});
         return Ok(print(&format!("{line}\n"))?);
     }
-    let unit = crate::studies::tuning::unit(metric);
+    let unit = crate::studies::scored::unit(metric);
     Ok(print(&format!("{}: {unit} {score:.2} on {n} test examples\n", data.task.name))?)
 }
