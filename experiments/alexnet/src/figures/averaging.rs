@@ -6,9 +6,11 @@ use ledger::plot::{Axis, Figure, Panel, Series, Style};
 /// Errors of the first k networks averaged, and of each alone.
 pub(crate) fn figure(data: &str, rows: &Metrics) -> Result<Figure, metrics::Error> {
     let points = |column: &str| -> Result<Vec<(f64, f64)>, metrics::Error> {
-        let column = rows.column(column)?;
-        Ok(column.into_iter().map(|(k, error)| (k as f64, 100.0 * error)).collect())
+        let errors = rows.column(column)?.into_iter().map(|(_, error)| 100.0 * error);
+        Ok(errors.enumerate().map(|(k, error)| (k as f64, error)).collect())
     };
+    let n = rows.column("networks")?.len();
+    let ks = || (1..=n).map(|k| k.to_string());
     let mut panels = Vec::new();
     for (title, single, averaged) in [
         ("top-1", "single/top1_error", "averaged/top1_error"),
@@ -18,13 +20,12 @@ pub(crate) fn figure(data: &str, rows: &Metrics) -> Result<Figure, metrics::Erro
         let together = Series::new("the first k averaged", Style::Line, points(averaged)?);
         panels.push(Panel {
             title: title.into(),
-            x: Axis::linear("networks, k"),
+            x: Axis::categories("networks, k", ks()),
             y: Axis::linear("test error (%)"),
             series: vec![alone, together.colour(1)],
             ..Panel::default()
         });
     }
-    let n = rows.column("networks")?.len();
     Ok(Figure {
         title: format!("Table 2: {n} networks averaged, on {data}"),
         caption: format!(
