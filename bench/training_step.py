@@ -1,4 +1,5 @@
-"""The training step of benches/training_step.rs in PyTorch, in each of its modes. Prints one JSON object.
+"""The training steps of benches/training_step.rs and benches/alexnet_step.rs in PyTorch, in each of its modes. Prints one
+JSON object.
 
 Batches lie ready in memory, so that PyTorch is charged for no loader."""
 
@@ -11,7 +12,11 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 
-class Net(nn.Module):
+class Figure1(nn.Module):
+    """Three convolutions and a fully connected layer, the net of Figure 1."""
+
+    SIDE, CLASSES, DECAY = 32, 10, 0.0
+
     def __init__(self):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 32, 5, padding=2)
@@ -29,21 +34,58 @@ class Net(nn.Module):
         return self.fc(xs.flatten(1))
 
 
+class AlexNet(nn.Module):
+    """The paper's network in two towers; 227 rows in place of 224 and a padding that is not in the paper."""
+
+    SIDE, CLASSES, DECAY = 227, 1000, 5e-4
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 96, 11, stride=4)
+        self.conv2 = nn.Conv2d(96, 256, 5, padding=2, groups=2)
+        self.conv3 = nn.Conv2d(256, 384, 3, padding=1)
+        self.conv4 = nn.Conv2d(384, 384, 3, padding=1, groups=2)
+        self.conv5 = nn.Conv2d(384, 256, 3, padding=1, groups=2)
+        self.fc6 = nn.Linear(9216, 4096)
+        self.fc7 = nn.Linear(4096, 4096)
+        self.fc8 = nn.Linear(4096, 1000)
+        for layer in self.children():
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, xs):
+        def norm(xs):
+            # PyTorch divides alpha by the size.
+            return F.local_response_norm(xs, 5, alpha=5e-4, beta=0.75, k=2.0)
+
+        def pool(xs):
+            return F.max_pool2d(xs, 3, 2)
+
+        xs = pool(norm(F.relu(self.conv1(xs), inplace=True)))
+        xs = pool(norm(F.relu(self.conv2(xs), inplace=True)))
+        xs = F.relu(self.conv3(xs), inplace=True)
+        xs = F.relu(self.conv4(xs), inplace=True)
+        xs = pool(F.relu(self.conv5(xs), inplace=True)).flatten(1)
+        xs = F.dropout(F.relu(self.fc6(xs), inplace=True), 0.5)
+        xs = F.dropout(F.relu(self.fc7(xs), inplace=True), 0.5)
+        return self.fc8(xs)
+
+
 def images_per_s(args, channels_last, compiled):
     torch.manual_seed(0)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    net = Net().to(memory_format=layout)
+    net = NETS[args.net]().to(memory_format=layout)
     groups = [
         {"params": [p for n, p in net.named_parameters() if n.endswith("bias") == bias], "lr": lr}
         for bias, lr in ((False, 1e-4), (True, 2e-4))
     ]
-    opt = torch.optim.SGD(groups, momentum=0.9, fused=True)
+    opt = torch.optim.SGD(groups, momentum=0.9, weight_decay=net.DECAY, fused=True)
     batches = [
         (
-            (torch.rand(args.batch, 3, 32, 32) * 255 - 127).to(memory_format=layout),
-            torch.randint(10, (args.batch,)),
+            (torch.rand(args.batch, 3, net.SIDE, net.SIDE) * 255 - 127).to(memory_format=layout),
+            torch.randint(net.CLASSES, (args.batch,)),
         )
-        for _ in range(max(1, 2048 // args.batch))
+        for _ in range(max(1, args.pictures // args.batch))
     ]
 
     def loss_of(xs, ys):
@@ -69,7 +111,10 @@ def images_per_s(args, channels_last, compiled):
         n, step = n + args.batch, step + 1
 
 
+NETS = {"figure-1": Figure1, "alexnet": AlexNet}
 parser = argparse.ArgumentParser()
+parser.add_argument("--net", choices=NETS, default="figure-1")
+parser.add_argument("--pictures", type=int, default=2048)
 parser.add_argument("--batch", type=int, default=128)
 parser.add_argument("--precision", default="fp32")
 parser.add_argument("--threads", type=int, default=1)
