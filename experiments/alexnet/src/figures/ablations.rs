@@ -29,7 +29,8 @@ pub(crate) fn figure(about: &str, runs: &Runs, effects: &[Effect]) -> anyhow::Re
              Student's t; published gains, on ImageNet at full width, dashed.",
             runs.data
         ),
-        columns: panels.len(),
+        // Names of more than four variants do not fit into a third of the width.
+        columns: if runs.by_variant.len() > 4 { 2 } else { panels.len() },
         panels,
     })
 }
