@@ -104,6 +104,14 @@ def in_turn(ours, theirs, threads):
     return [a for a, _ in rounds], [b for _, b in rounds]
 
 
+def against_best(ours, modes):
+    """Our median rate, PyTorch's in its best mode, that mode, and the ratios ours / PyTorch; of one rate a round, and one a
+    mode and round."""
+    mode = max(modes[0], key=lambda mode: statistics.median(rates[mode] for rates in modes))
+    best = [rates[mode] for rates in modes]
+    return statistics.median(ours), statistics.median(best), mode, [a / b for a, b in zip(ours, best)]
+
+
 def save(name, result):
     """Writes `result` to results/<name>.json and says so."""
     out = TREE / "results" / f"{name}.json"

@@ -4,11 +4,12 @@
 import argparse
 import json
 import resource
-import time
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+
+from beside import rate
 
 BEGUN = 16
 
@@ -43,20 +44,6 @@ class Net(nn.Module):
         for block in self.blocks:
             xs = block(xs)
         return xs @ self.tokens.weight.t()
-
-
-def rate(seconds, f):
-    """How often `f` runs in a second."""
-    begun = time.perf_counter()
-    while time.perf_counter() - begun < seconds / 2:
-        f()
-    begun, n = time.perf_counter(), 0
-    while True:
-        f()
-        n += 1
-        elapsed = time.perf_counter() - begun
-        if elapsed > seconds:
-            return n / elapsed
 
 
 def training(args, compiled):
