@@ -12,7 +12,7 @@ use crate::data::error::DataError;
 use crate::device::DeviceError;
 use crate::experiment::{Experiment, UnknownStudy};
 use crate::grid::GridError;
-use crate::interrupt::{self, Interrupted};
+use crate::interrupt;
 use crate::preset::PresetError;
 use crate::training_run;
 
@@ -65,7 +65,7 @@ pub fn execute(experiment: &'static Experiment, command: Command) -> anyhow::Res
 /// Runs a binary's body and turns its result into the exit code, printing the chain of an error once.
 pub fn exit(body: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     let Err(error) = body() else { return ExitCode::SUCCESS };
-    if let Some(stopped) = error.chain().find_map(|cause| cause.downcast_ref::<Interrupted>()) {
+    if let Some(stopped) = interrupt::cause(&error) {
         let code = ExitCode::from(stopped.exit_code);
         if error.is::<GridError>() {
             let command = resume_command();

@@ -61,3 +61,26 @@ pub fn check() -> Result<(), Interrupted> {
         signal => Err(Interrupted { exit_code: (128 + signal) as u8 }),
     }
 }
+
+/// The interrupt that an error comes from, where it comes from one.
+pub fn cause(error: &anyhow::Error) -> Option<Interrupted> {
+    error.chain().find_map(|cause| cause.downcast_ref::<Interrupted>()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn an_interrupt_is_found_below_what_was_said_about_it() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0} while fitting")]
+        struct Fit(#[source] Interrupted);
+        let stopped = Interrupted { exit_code: 130 };
+        let error = Err::<(), _>(Fit(stopped)).context("probes").unwrap_err();
+        assert_eq!(cause(&error), Some(stopped));
+        assert_eq!(cause(&anyhow::anyhow!("interrupted")), None);
+    }
+}

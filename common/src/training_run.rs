@@ -28,7 +28,7 @@ use crate::data::sha256_file;
 use crate::device::{self, DeviceChoice, Precision};
 use crate::experiment::Experiment;
 use crate::grid::{self, Message};
-use crate::interrupt::Interrupted;
+use crate::interrupt;
 use crate::optim::{OptimError, Optimizer};
 use crate::progress::Tick;
 use crate::shim;
@@ -379,7 +379,7 @@ impl TrainingRun {
                 record.metrics.clone_from(metrics);
                 Status::Complete
             }
-            Err(error) if error.is::<Interrupted>() => Status::Interrupted,
+            Err(error) if interrupt::cause(error).is_some() => Status::Interrupted,
             Err(_) => Status::Failed,
         };
         if let Some((metrics, _)) = &self.writers {
@@ -424,7 +424,7 @@ pub fn work(experiment: &Experiment) {
             let elapsed = crate::progress::human_seconds(record.elapsed_s);
             grid::tell(&Message::Done(format!("done in {elapsed}: {}", numbers.join(", "))));
         }
-        Err(error) if error.is::<Interrupted>() => {}
+        Err(error) if interrupt::cause(&error).is_some() => {}
         Err(error) => grid::tell(&Message::Failed(crate::cli::chain(&error))),
     }
 }

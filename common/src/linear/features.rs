@@ -68,6 +68,11 @@ impl Features {
         }
     }
 
+    /// Whether zeros are stored like other values.
+    pub(super) fn is_dense(&self) -> bool {
+        matches!(self.storage, Storage::Dense { .. })
+    }
+
     /// The examples at `indices`, in that order.
     ///
     /// # Panics

@@ -8,9 +8,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::features::Features;
+use crate::interrupt::Interrupted;
 
 mod l1;
 mod l2;
+mod model;
 mod problem;
 
 use problem::Problem;
@@ -94,6 +96,9 @@ pub enum LinearError {
         /// Index of the feature.
         feature: usize,
     },
+    /// Ctrl-C or SIGTERM.
+    #[error("{0} while fitting")]
+    Interrupted(#[from] Interrupted),
 }
 
 impl Linear {

@@ -1,8 +1,9 @@
 //! The penalty `‖w‖₁`.
 
+use super::model::Model;
 use super::problem::{Problem, Slopes};
 use super::{LinearError, MAX_STEPS, RIDGE, SUFFICIENT, softplus};
-use crate::rng;
+use crate::{interrupt, rng};
 
 /// Rounds over the coordinates in one step at the most.
 const MAX_ROUNDS: usize = 1000;
@@ -33,6 +34,7 @@ impl Problem<'_> {
         let mut widest = f64::INFINITY; // the largest violation of the step before
         let mut inner_goal = scale;
         for step in 0..MAX_STEPS {
+            interrupt::check()?;
             let slopes = self.slopes(&scores);
             let mut gradients = vec![0.0; n_weights];
             let (mut violations, mut largest) = (0.0, 0.0_f64);
@@ -83,13 +85,12 @@ impl Problem<'_> {
         active: &[usize],
         goal: f64,
     ) -> (Vec<f64>, usize) {
+        let mut model = Model::new(self, &slopes.second, active);
         let mut curvatures = vec![0.0; w.len()];
         for &j in active {
-            curvatures[j] = RIDGE + self.dot_squared(j, &slopes.second);
+            curvatures[j] = model.curvature(j);
         }
         let mut delta = vec![0.0; w.len()];
-        // Second derivative of each example times the change of its score.
-        let mut bent = vec![0.0; self.labels.len()];
         let mut looked_at = active.to_vec();
         let mut widest = f64::INFINITY;
         for round in 0..MAX_ROUNDS {
@@ -99,7 +100,7 @@ impl Problem<'_> {
             let mut kept = Vec::with_capacity(looked_at.len());
             for &j in &looked_at {
                 let (at, penalty, h) = (w[j] + delta[j], self.penalised(j), curvatures[j]);
-                let g = gradients[j] + delta[j] * RIDGE + self.dot(j, &bent);
+                let g = gradients[j] + delta[j] * RIDGE + model.slope(j);
                 if at == 0.0 && penalty - g.abs() > widest / self.labels.len() as f64 {
                     continue;
                 }
@@ -114,7 +115,7 @@ impl Problem<'_> {
                 }
                 // Exactly zero where it is meant: a sum of parts would leave a rest.
                 delta[j] = if to_zero { -w[j] } else { delta[j] + change };
-                self.add_weighted(j, change, &slopes.second, &mut bent);
+                model.moved(j, change);
             }
             looked_at = kept;
             widest = largest;
