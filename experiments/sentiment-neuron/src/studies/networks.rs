@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use common::cli;
 use common::data::catalog::Catalog;
 use common::data::error::DataError;
@@ -49,23 +49,23 @@ pub(super) struct Trained {
     pub(super) config: language_model::RunConfig,
 }
 
-/// The trained networks of `language-model` at this preset: at the end only, or at every station that is reached.
+/// The trained networks of `language-model` at this preset: at the end only, or at every station that is reached. Those
+/// that are still to be trained are left out with a warning.
 ///
 /// # Errors
-/// A network that is not trained yet, with the command that trains it.
+/// None that is trained, with the command that trains them; weights that are gone.
 pub(super) fn trained(session: &Session, whole_way: bool) -> anyhow::Result<Vec<Trained>> {
     let study = SENTIMENT_NEURON.study(language_model::STUDY)?;
-    let mut all = Vec::new();
+    let (mut all, mut missing) = (Vec::new(), Vec::new());
     for (plan, cfg) in language_model::plans(session)? {
         let spec = session.spec(study, plan.clone(), 1);
         let record = RunRecord::read(&spec.folder())?;
         let complete = record.as_ref().is_some_and(|record| record.status == Status::Complete);
-        ensure!(
-            complete || (whole_way && record.is_some()),
-            "{}: the network is not trained yet; first: sentiment-neuron run language-model --preset {}",
-            spec.folder().display(),
-            session.source.name
-        );
+        let readable = complete || (whole_way && record.is_some());
+        if !readable {
+            missing.push(spec.folder());
+            continue;
+        }
         let steps = if whole_way { stations(cfg.updates, cfg.stations) } else { vec![cfg.updates] };
         let folder = stations_of(&spec);
         for updates in steps {
@@ -85,6 +85,13 @@ pub(super) fn trained(session: &Session, whole_way: bool) -> anyhow::Result<Vec<
             let model = Model { data, variant, seed, hidden, updates, sha256 };
             all.push(Trained { model, config: serde_json::from_value(config)? });
         }
+    }
+    let command = format!("sentiment-neuron run language-model --preset {}", session.source.name);
+    if let (Some(first), true) = (missing.first(), all.is_empty()) {
+        bail!("{}: the network is not trained yet; first: {command}", first.display());
+    }
+    for folder in missing {
+        tracing::warn!("left out, not trained yet: {}; train it by: {command}", folder.display());
     }
     Ok(all)
 }
