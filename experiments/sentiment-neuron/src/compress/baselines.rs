@@ -14,16 +14,24 @@ pub fn sizes(content: &[u8]) -> std::io::Result<[(&'static str, u64); 4]> {
     gzip.write_all(content)?;
     let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
     bzip2.write_all(content)?;
-    let mut xz = xz2::write::XzEncoder::new(Vec::new(), EXTREME);
-    xz.write_all(content)?;
     let zstd = zstd::bulk::compress(content, 22)?;
     let of = |bytes: Vec<u8>| bytes.len() as u64;
     Ok([
         ("gzip", of(gzip.finish()?)),
         ("bzip2", of(bzip2.finish()?)),
-        ("xz", of(xz.finish()?)),
+        ("xz", xz(content, EXTREME)?),
         ("zstd", of(zstd)),
     ])
+}
+
+/// How many bytes xz needs for `content` at a level.
+///
+/// # Errors
+/// A compressor that fails.
+pub fn xz(content: &[u8], level: u32) -> std::io::Result<u64> {
+    let mut xz = xz2::write::XzEncoder::new(Vec::new(), level);
+    xz.write_all(content)?;
+    Ok(xz.finish()?.len() as u64)
 }
 
 /// A line of bits per byte for people.
