@@ -7,5 +7,6 @@ pub mod bag;
 pub mod features;
 pub mod logistic;
 pub mod metrics;
+pub mod ridge;
 pub mod search;
 pub mod threshold;

@@ -66,7 +66,7 @@ fn n_grams(text: &str, longest: usize) -> Vec<String> {
 }
 
 /// Lower-case words: runs of letters, digits and apostrophes; every other character that is no blank is a word too.
-fn words(text: &str) -> Vec<String> {
+pub fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     for c in text.chars().flat_map(char::to_lowercase) {

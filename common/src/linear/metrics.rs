@@ -41,6 +41,22 @@ pub fn auc(scores: &[f64], labels: &[bool]) -> f64 {
     (ranks_of_positive - positive * (positive + 1.0) / 2.0) / (positive * negative)
 }
 
+/// Pearson's correlation coefficient; 0 where one side does not vary.
+///
+/// # Panics
+/// If there is not one `y` for each `x`.
+pub fn pearson(xs: &[f64], ys: &[f64]) -> f64 {
+    assert_eq!(xs.len(), ys.len(), "one y for each x");
+    let n = xs.len() as f64;
+    let mean = |xs: &[f64]| xs.iter().sum::<f64>() / n;
+    let (mx, my) = (mean(xs), mean(ys));
+    let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
+        xs.iter().zip(ys).map(|(x, y)| f(x - mx, y - my)).sum()
+    };
+    let spread = (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt();
+    if spread > 0.0 { sum(&|x, y| x * y) / spread } else { 0.0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,13 +10,13 @@ use super::metrics::accuracy;
 pub const STRENGTHS: [f64; 9] =
     [1.0 / 256.0, 1.0 / 128.0, 1.0 / 64.0, 1.0 / 32.0, 1.0 / 16.0, 0.125, 0.25, 0.5, 1.0];
 
-/// Examples with their labels.
+/// Examples with their labels: positive or not, a class, or a number.
 #[derive(Clone, Copy, Debug)]
-pub struct Examples<'a> {
-    /// Features.
+pub struct Examples<'a, L = bool> {
+    /// Features, `[n, d]`.
     pub features: &'a Features,
-    /// Positive or not.
-    pub labels: &'a [bool],
+    /// Labels, `[n]`.
+    pub labels: &'a [L],
 }
 
 /// What the search chose.
@@ -48,6 +48,42 @@ pub fn choose_c(train: Examples, val: Examples, penalty: Penalty) -> Result<Chos
         last = Some(linear);
     }
     Ok(best.expect("there are nine strengths"))
+}
+
+/// Classifiers of one class against all others, `[classes]`; an example is of the class that scores highest. One
+/// strength for all, the best on the validation part; of equals the stronger penalty.
+///
+/// # Errors
+/// As [`fit`].
+pub fn choose_c_of_classes(
+    train: Examples<usize>,
+    val: Examples<usize>,
+    classes: usize,
+    penalty: Penalty,
+) -> Result<Vec<Linear>, LinearError> {
+    let mut best: Option<(Vec<Linear>, f64)> = None;
+    let mut last: Vec<Linear> = vec![Linear::zero(train.features.d()); classes];
+    for c in STRENGTHS {
+        let cfg = Config::new(penalty, c);
+        for (class, linear) in last.iter_mut().enumerate() {
+            let labels: Vec<bool> = train.labels.iter().map(|&label| label == class).collect();
+            *linear = fit(train.features, &labels, &cfg, Some(linear))?;
+        }
+        let found = classify(&last, val.features);
+        let right = found.iter().zip(val.labels).filter(|(found, label)| found == label).count();
+        let val_acc = right as f64 / val.labels.len() as f64;
+        if best.as_ref().is_none_or(|best| val_acc > best.1) {
+            best = Some((last.clone(), val_acc));
+        }
+    }
+    Ok(best.expect("there are nine strengths").0)
+}
+
+/// The class of each example, `[n]`: the one whose classifier of `linears: [classes]` scores highest.
+pub fn classify(linears: &[Linear], features: &Features) -> Vec<usize> {
+    let scores: Vec<Vec<f64>> = linears.iter().map(|linear| linear.scores(features)).collect();
+    let best = |i: usize| (0..linears.len()).max_by(|&a, &b| scores[a][i].total_cmp(&scores[b][i]));
+    (0..features.n()).map(|i| best(i).expect("there are classes")).collect()
 }
 
 #[cfg(test)]
@@ -87,5 +123,27 @@ mod tests {
         let first = accs.iter().position(|&acc| acc >= highest).unwrap();
         assert!((chosen.c - STRENGTHS[first]).abs() < 1e-12, "{chosen:?}");
         assert!((chosen.val_acc - highest).abs() < 1e-12, "{chosen:?}");
+    }
+
+    #[test]
+    fn each_of_three_classes_is_told_from_the_others() {
+        // Feature `class` is high where the class is right; a fourth is noise.
+        let noise = |i: usize, j: usize| ((i * 41 + j * 7 + 3) % 13) as f32 / 13.0;
+        let class = |i: usize| (i * i + i / 2) % 3;
+        let features = |from: usize, n: usize| {
+            let row =
+                |i: usize| (0..4).map(move |j| noise(i, j) + if j == class(i) { 1.5 } else { 0.0 });
+            Features::dense(&(from..from + n).flat_map(row).collect::<Vec<f32>>(), 4)
+        };
+        let labels = |from: usize, n: usize| (from..from + n).map(class).collect::<Vec<_>>();
+        let (a, b, ya, yb) = (features(0, 60), features(60, 60), labels(0, 60), labels(60, 60));
+        let train = Examples { features: &a, labels: &ya };
+        let val = Examples { features: &b, labels: &yb };
+        for penalty in [Penalty::L1, Penalty::L2] {
+            let linears = choose_c_of_classes(train, val, 3, penalty).unwrap();
+            assert_eq!(classify(&linears, &b), yb, "{penalty:?}");
+            // Two labels swapped are found wrong: the test can fail.
+            assert_ne!(classify(&linears, &a), yb);
+        }
     }
 }

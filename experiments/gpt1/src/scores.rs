@@ -1,5 +1,7 @@
 //! How well predictions agree with labels, as GLUE scores them.
 
+use common::linear::metrics::pearson;
+
 use crate::tasks::Metric;
 
 impl Metric {
@@ -36,18 +38,6 @@ fn matthews(predictions: &[f64], labels: &[f64]) -> f64 {
 fn f1(predictions: &[f64], labels: &[f64]) -> f64 {
     let [tp, fp, fn_, _] = table(predictions, labels);
     if tp > 0.0 { 2.0 * tp / (2.0 * tp + fp + fn_) } else { 0.0 }
-}
-
-/// Pearson's correlation coefficient; 0 where one side does not vary.
-fn pearson(xs: &[f64], ys: &[f64]) -> f64 {
-    let n = xs.len() as f64;
-    let mean = |xs: &[f64]| xs.iter().sum::<f64>() / n;
-    let (mx, my) = (mean(xs), mean(ys));
-    let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
-        xs.iter().zip(ys).map(|(x, y)| f(x - mx, y - my)).sum()
-    };
-    let spread = (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt();
-    if spread > 0.0 { sum(&|x, y| x * y) / spread } else { 0.0 }
 }
 
 /// True and false positives, false and true negatives.

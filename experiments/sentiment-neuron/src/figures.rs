@@ -7,6 +7,7 @@ use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 use crate::studies::emergence::Point;
 use crate::studies::language_model::Curve;
 use crate::studies::probes::{DATASETS, Readout, scores};
+use crate::studies::sentence_tasks::Scores;
 
 pub(crate) mod clamping;
 pub(crate) mod compression;
@@ -117,6 +118,47 @@ pub(crate) fn readers(readouts: &[Readout]) -> Figure {
             ..Panel::default()
         }],
         columns: 1,
+    }
+}
+
+/// Scores of the widest network and of the words on the tasks beyond positive or negative.
+pub(crate) fn sentence_tasks(all: &[Scores]) -> Figure {
+    let title = |scores: &Scores| match scores.task {
+        "sst-5" => "SST, five grades: accuracy (%)",
+        "msrp" => "MSRP, paraphrase or not: accuracy (%)",
+        "sick" => "SICK, relatedness: Pearson's r",
+        _ => "Yelp, polarity: accuracy (%)",
+    };
+    let panels = all.iter().map(|scores| {
+        let bars = [&scores.probe, &scores.bag].into_iter().enumerate().map(|(slot, values)| {
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let label = ["probe on all units", "words"][slot];
+            Series::new(label, Style::Bars, vec![(0.0, mean)]).colour(slot)
+        });
+        let published = match scores.task {
+            "sst-5" => 52.9,
+            "msrp" => 75.0,
+            "sick" => 0.792,
+            _ => 95.22,
+        };
+        let top = if scores.task == "sick" { 1.0 } else { 100.0 };
+        Panel {
+            title: title(scores).into(),
+            x: Axis::categories("", [format!("{} units", scores.hidden)]),
+            y: Axis::linear("test score").range(0.0, top),
+            series: bars.collect(),
+            references: vec![Reference::horizontal("published, 4,096 units", published)],
+            ..Panel::default()
+        }
+    });
+    Figure {
+        title: "Beyond positive or negative".into(),
+        caption: "Test scores of linear readers of a network's units and of words: L1 logistic regression for five grades \
+                  of SST; for pairs of sentences L2 logistic or ridge regression on the differences and products of their \
+                  units, beside which words that are in both or in one. Mean over seeds."
+            .into(),
+        panels: panels.collect(),
+        columns: 2,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod mood;
 pub mod pieces;
 pub mod readout;
 pub mod released;
+pub mod sentences;
 pub mod single;
 pub mod studies;
 pub mod train;
@@ -24,7 +25,7 @@ pub mod weights;
 
 use studies::{
     clamping as clamping_study, compression, data_efficiency, emergence, hidden_mood,
-    language_model, probes, single_unit, word_pieces,
+    language_model, probes, sentence_tasks, single_unit, word_pieces,
 };
 
 /// The experiment as the shared command line knows it.
@@ -57,6 +58,15 @@ pub static SENTIMENT_NEURON: Experiment = Experiment {
             train: probes::train,
             measure: probes::measure,
             figures: probes::figures,
+        },
+        Study {
+            name: sentence_tasks::STUDY,
+            about: "Tables 5 and 6: five grades, paraphrases, relatedness; Yelp where it is at hand",
+            datasets: &sentence_tasks::DATASETS,
+            run: sentence_tasks::run,
+            train: sentence_tasks::train,
+            measure: sentence_tasks::measure,
+            figures: sentence_tasks::figures,
         },
         Study {
             name: single_unit::STUDY,

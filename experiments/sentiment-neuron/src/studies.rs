@@ -32,6 +32,7 @@ pub mod hidden_mood;
 pub mod language_model;
 mod networks;
 pub mod probes;
+pub mod sentence_tasks;
 pub mod single_unit;
 pub mod word_pieces;
 
@@ -50,6 +51,9 @@ pub struct Preset {
     pub emergence: emergence::Preset,
     /// Probes of the finished networks.
     pub probes: probes::Preset,
+    /// Grades and pairs.
+    #[serde(rename = "sentence-tasks")]
+    pub sentence_tasks: sentence_tasks::Preset,
     /// One unit against all.
     #[serde(rename = "single-unit")]
     pub single_unit: single_unit::Preset,
