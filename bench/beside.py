@@ -92,10 +92,17 @@ def start(command, threads):
 
 
 def finish(process):
-    out, _ = process.communicate()
+    return finish_with_peak(process)[0]
+
+
+def finish_with_peak(process):
+    """What the command printed, and the most memory it held, in MiB."""
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{process.args} failed")
-    return json.loads(out.splitlines()[-1])
+    return json.loads(out.splitlines()[-1]), usage.ru_maxrss / 1024
 
 
 def in_turn(ours, theirs, threads):
