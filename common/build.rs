@@ -4,21 +4,34 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The shim's sources: the context (autocast, random state, threads), the optimisers, the layers.
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 8] = [
     "csrc/context.cpp",
     "csrc/optim.cpp",
     "csrc/lrn.cpp",
     "csrc/locally_connected.cpp",
     "csrc/mlstm.cpp",
+    "csrc/attention.cpp",
+    "csrc/mlp.cpp",
+    "csrc/tied_loss.cpp",
 ];
 
 /// What they include.
-const HEADERS: [&str; 4] = ["csrc/shim.h", "csrc/bf16.h", "csrc/isa.h", "csrc/mlstm_kernel.h"];
+const HEADERS: [&str; 8] = [
+    "csrc/shim.h",
+    "csrc/bf16.h",
+    "csrc/isa.h",
+    "csrc/tables.h",
+    "csrc/vectors.h",
+    "csrc/mlstm_kernel.h",
+    "csrc/attention_kernel.h",
+    "csrc/rows_kernel.h",
+];
 
 /// Compiled once for each instruction set.
-const KERNEL: &str = "csrc/mlstm_kernel.cpp";
+const KERNELS: [&str; 3] =
+    ["csrc/mlstm_kernel.cpp", "csrc/attention_kernel.cpp", "csrc/rows_kernel.cpp"];
 
-/// Names and compiler flags of the instruction sets; mlstm.cpp picks one at run time.
+/// Names and compiler flags of the instruction sets; tables.h picks one at run time.
 fn instruction_sets() -> Vec<(&'static str, Vec<&'static str>)> {
     let mut sets = vec![("baseline", vec![])];
     if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
@@ -31,7 +44,7 @@ fn instruction_sets() -> Vec<(&'static str, Vec<&'static str>)> {
 }
 
 fn main() {
-    for file in SOURCES.iter().chain(&HEADERS).chain(&[KERNEL]) {
+    for file in SOURCES.iter().chain(&HEADERS).chain(&KERNELS) {
         println!("cargo::rerun-if-changed={file}");
     }
     // torch-sys has found libtorch and passes its library folder on.
@@ -66,10 +79,10 @@ fn main() {
             .std("c++20")
             .opt_level(3)
             .flag("-ffp-contract=fast") // fused multiply-adds where the set has them
-            .define("MLSTM_ISA", name)
+            .define("SHIM_ISA", name)
             .flags(flags)
-            .file(KERNEL)
-            .compile(&format!("mlstm_{name}"));
+            .files(KERNELS)
+            .compile(&format!("kernels_{name}"));
     }
 
     println!("cargo::rustc-link-search=native={}", lib.display());

@@ -1,6 +1,7 @@
 // Autocast, random state, switches, threads, CUDA: everything that is not an optimiser.
 
 #include "shim.h"
+#include "tables.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
@@ -21,6 +22,30 @@ namespace shim {
 std::string &last_error() {
   thread_local std::string message;
   return message;
+}
+
+at::ScalarType product_type() {
+  auto device = c10::DeviceType::CPU;
+  bool low = at::autocast::is_autocast_enabled(device) &&
+             at::autocast::get_autocast_dtype(device) == at::kBFloat16;
+  return low ? at::kBFloat16 : at::kFloat;
+}
+
+int instruction_set() {
+#ifdef __x86_64__
+  static const int found = [] {
+    auto allowed = at::get_cpu_capability();
+    if (allowed.starts_with("AVX512") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
+      return __builtin_cpu_supports("avx512bf16") ? 3 : 2;
+    }
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return allowed != "DEFAULT" && avx2 ? 1 : 0;
+  }();
+  return found;
+#else
+  return 0;
+#endif
 }
 
 }  // namespace shim

@@ -6,7 +6,6 @@
 #include "shim.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/constant_pad_nd.h>
@@ -25,20 +24,7 @@ using torch::autograd::variable_list;
 constexpr int64_t UNITS = 64;
 
 const mlstm::Kernels &kernels(at::ScalarType type) {
-  bool bf16 = type == at::kBFloat16;
-#ifdef __x86_64__
-  // Not __builtin_cpu_supports alone: libtorch's own limit (ATEN_CPU_CAPABILITY) holds here too.
-  auto capability = at::get_cpu_capability();
-  if (capability.rfind("AVX512", 0) == 0 && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    if (__builtin_cpu_supports("avx512bf16"))
-      return bf16 ? mlstm::avx512bf16_bf16 : mlstm::avx512bf16_fp32;
-    return bf16 ? mlstm::avx512_bf16 : mlstm::avx512_fp32;
-  }
-  if (capability != "DEFAULT" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return bf16 ? mlstm::avx2_bf16 : mlstm::avx2_fp32;
-#endif
-  return bf16 ? mlstm::baseline_bf16 : mlstm::baseline_fp32;
+  return type == at::kBFloat16 ? SHIM_TABLE(mlstm, bf16) : SHIM_TABLE(mlstm, fp32);
 }
 
 template <class F>
@@ -204,12 +190,8 @@ at::Tensor gate_order(const at::Tensor &x, int64_t padding, int lanes) {
 int shim_mlstm(tensor symbols, tensor embedding, tensor wx, tensor wh, tensor wmx, tensor wmh,
                tensor b, tensor h, tensor c, tensor *out) {
   return shim::guarded([&] {
-    auto device = c10::DeviceType::CPU;
-    bool low = at::autocast::is_autocast_enabled(device) &&
-               at::autocast::get_autocast_dtype(device) == at::kBFloat16;
-    auto type = low ? at::kBFloat16 : at::kFloat;
-    // Autocast has decided; what follows states its types itself.
-    c10::impl::ExcludeDispatchKeyGuard no_autocast(at::autocast::get_autocast_dispatch_key_from_device_type(device));
+    auto type = shim::product_type();
+    shim::NoAutocast decided;
 
     const int64_t time = symbols->size(0), batch = symbols->size(1), hidden = wmh->size(0);
     const int64_t vocab = embedding->size(0);

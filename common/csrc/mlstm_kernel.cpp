@@ -1,14 +1,7 @@
-// See mlstm_kernel.h. Compiled once for each instruction set (build.rs), with MLSTM_ISA naming it.
-//
-// Includes nothing that defines inline functions: the linker would keep one copy of them, perhaps
-// of an instruction set that the processor lacks. Vectors are the compiler's own type, so that one
-// text serves all.
+// See mlstm_kernel.h. Compiled once for each instruction set (build.rs), with SHIM_ISA naming it.
 
 #include "mlstm_kernel.h"
-
-#ifdef __AVX512BF16__
-#include <immintrin.h>
-#endif
+#include "vectors.h"
 
 namespace {
 
@@ -17,88 +10,24 @@ using mlstm::Forward;
 using mlstm::Kernels;
 
 #if defined(__AVX512F__)
-constexpr int LANES = 16, TILE_VECTORS = 4;
-#elif defined(__AVX2__)
-constexpr int LANES = 8, TILE_VECTORS = 2;
+constexpr int TILE_VECTORS = 4;
 #else
-constexpr int LANES = 4, TILE_VECTORS = 2;
+constexpr int TILE_VECTORS = 2;
 #endif
 constexpr int TILE_ROWS = 6;         // TILE_ROWS x TILE_VECTORS sums stay in registers
 constexpr int PANEL = 4 * LANES;     // columns
 constexpr int64_t DEPTH = 512;       // words of a panel that one pass over the rows uses: they stay in L2
 constexpr int64_t BLOCK_ROWS = 132;  // rows whose sums lie on the stack
 
-typedef float Vec __attribute__((vector_size(4 * LANES)));
-typedef uint32_t Bits __attribute__((vector_size(4 * LANES)));
-typedef uint16_t Half __attribute__((vector_size(2 * LANES)));
-// The same, at any address of an element.
-typedef float VecAt __attribute__((vector_size(4 * LANES), aligned(2), may_alias));
-typedef uint32_t BitsAt __attribute__((vector_size(4 * LANES), aligned(2), may_alias));
-typedef uint16_t HalfAt __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
-
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-// --- elements ------------------------------------------------------------------------------
-
-inline Vec load(const float *at) { return *reinterpret_cast<const VecAt *>(at); }
-inline void store(float *at, Vec x) { *reinterpret_cast<VecAt *>(at) = x; }
-
-// To nearest, ties to even, in the upper half of each word. A NaN of arithmetic stays one.
-inline Bits rounded(Vec x) {
-  Bits bits = reinterpret_cast<Bits>(x);
-  return bits + 0x7fff + ((bits >> 16) & 1);
-}
-
-inline Vec load(const uint16_t *at) {
-  Bits bits = __builtin_convertvector(*reinterpret_cast<const HalfAt *>(at), Bits) << 16;
-  return reinterpret_cast<Vec>(bits);
-}
-inline void store(uint16_t *at, Vec x) {
-  *reinterpret_cast<HalfAt *>(at) = __builtin_convertvector(rounded(x) >> 16, Half);
-}
-
-// `Element` is what an array holds, `Word` what a product reads at a time: one fp32 or two bf16.
-struct Fp32 {
-  typedef float Element;
-  typedef float Word;
-  typedef Vec Words;
-  static constexpr int PER_WORD = 1;
-};
-struct Bf16 {
-  typedef uint16_t Element;
-  typedef uint32_t Word;
-  typedef Bits Words;
-  static constexpr int PER_WORD = 2;
-};
-
 // Rows `row`, `row + 1` (row even) of one panel, columns from `column`.
 inline void put_rows(float *panel, int64_t row, int column, Vec even, Vec odd) {
-  store(panel + row * PANEL + column, even);
-  store(panel + (row + 1) * PANEL + column, odd);
+  put_pair(panel + row * PANEL + column, PANEL, even, odd);
 }
 inline void put_rows(uint32_t *panel, int64_t row, int column, Vec even, Vec odd) {
-  Bits words = (rounded(even) >> 16) | (rounded(odd) & 0xffff0000);
-  *reinterpret_cast<BitsAt *>(panel + row / 2 * PANEL + column) = words;
+  put_pair(panel + row / 2 * PANEL + column, PANEL, even, odd);
 }
 
 // --- the product ---------------------------------------------------------------------------
-
-inline Vec load_words(const float *at) { return load(at); }
-inline Bits load_words(const uint32_t *at) { return *reinterpret_cast<const BitsAt *>(at); }
-
-inline Vec multiply_add(Vec sum, float a, Vec b) { return sum + a * b; }
-inline Vec multiply_add(Vec sum, uint32_t a, Bits b) {
-  Bits all = Bits{} + a;
-#ifdef __AVX512BF16__
-  return reinterpret_cast<Vec>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum),
-                                                reinterpret_cast<__m512bh>(all),
-                                                reinterpret_cast<__m512bh>(b)));
-#else
-  Bits low_a = all << 16, high_a = all & 0xffff0000, low_b = b << 16, high_b = b & 0xffff0000;
-  sum += reinterpret_cast<Vec>(low_a) * reinterpret_cast<Vec>(low_b);
-  return sum + reinterpret_cast<Vec>(high_a) * reinterpret_cast<Vec>(high_b);
-#endif
-}
 
 // sums[r][:] += Σ_k a(r, k) · b[k][:] for ROWS rows. `a` lies by rows of `stride` words, or
 // (ACROSS) in a panel, where the rows are adjacent and the k PANEL words apart.
@@ -164,34 +93,6 @@ void product(const void *a_, const void *packed, int64_t panel, int64_t rows, in
 }
 
 // --- the gates -----------------------------------------------------------------------------
-
-// e^x − 1, relative error below 3e-7; x beyond ±87 counts as ±87.
-// x = n·ln 2 + r with |r| ≤ ln 2 / 2; e^r − 1 by its series to r^7; then 2^n · (e^r − 1) + (2^n − 1).
-inline Vec exp_minus_1(Vec x) {
-  x = x > 87.0f ? Vec{} + 87.0f : x;
-  x = x < -87.0f ? Vec{} - 87.0f : x;
-  const float to_integer = 12582912.0f;  // 1.5 · 2^23: adding it leaves no place for a fraction
-  Vec shifted = x * 1.44269504f + to_integer;
-  Vec n = shifted - to_integer;
-  Vec r = x - n * (355.0f / 512);  // ln 2 in two parts: the first times n is exact
-  r = r + n * 2.12194440e-4f;
-  Vec series = r * (1.0f / 5040) + (1.0f / 720);
-  series = series * r + (1.0f / 120);
-  series = series * r + (1.0f / 24);
-  series = series * r + (1.0f / 6);
-  series = series * r + 0.5f;
-  series = series * r * r + r;
-  Bits power_bits = (reinterpret_cast<Bits>(shifted) << 23) + 0x3f800000;
-  Vec power = reinterpret_cast<Vec>(power_bits);
-  return power * series + (power - 1.0f);
-}
-
-inline Vec sigmoid(Vec x) { return 1.0f / (exp_minus_1(-x) + 2.0f); }
-
-inline Vec tanh(Vec x) {
-  Vec e = exp_minus_1(x + x);
-  return e / (e + 2.0f);
-}
 
 // --- forward -------------------------------------------------------------------------------
 
@@ -406,10 +307,7 @@ constexpr Kernels KERNELS = {LANES,
 
 }  // namespace
 
-#define JOINED(a, b) a##b
-#define NAMED(isa, type) JOINED(isa, type)
-
 namespace mlstm {
-extern const Kernels NAMED(MLSTM_ISA, _fp32) = KERNELS<Fp32>;
-extern const Kernels NAMED(MLSTM_ISA, _bf16) = KERNELS<Bf16>;
+extern const Kernels SHIM_NAMED(SHIM_ISA, _fp32) = KERNELS<Fp32>;
+extern const Kernels SHIM_NAMED(SHIM_ISA, _bf16) = KERNELS<Bf16>;
 }  // namespace mlstm

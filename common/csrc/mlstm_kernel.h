@@ -16,6 +16,8 @@
 // then f, o, u. One panel thus has all four gates of its units.
 #pragma once
 
+#include "tables.h"
+
 #include <cstdint>
 
 namespace mlstm {
@@ -67,16 +69,6 @@ struct Kernels {
                           float *c, int64_t from, int64_t to);
 };
 
-// One for each instruction set and element type; defined by mlstm_kernel.cpp.
-#define MLSTM_DECLARE(isa)        \
-  extern const Kernels isa##_fp32; \
-  extern const Kernels isa##_bf16;
-MLSTM_DECLARE(baseline)
-#ifdef __x86_64__
-MLSTM_DECLARE(avx2)
-MLSTM_DECLARE(avx512)
-MLSTM_DECLARE(avx512bf16)
-#endif
-#undef MLSTM_DECLARE
+SHIM_TABLES(Kernels);
 
 }  // namespace mlstm

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <cstdint>
 #include <exception>
 #include <string>
@@ -32,6 +33,14 @@ int guarded(const F &body) {
   }
   return 1;
 }
+
+// What products on the CPU are computed in: bf16 under such an autocast, else fp32.
+at::ScalarType product_type();
+
+// Autocast has decided: as long as this lives, operators take their inputs' types.
+struct NoAutocast {
+  c10::impl::ExcludeDispatchKeyGuard guard{c10::DispatchKey::AutocastCPU};
+};
 
 }  // namespace shim
 
@@ -95,6 +104,19 @@ int shim_response_norm(tensor xs, int within_map, int64_t radius, double scale, 
 // tap's maps adjacent; biases [S'², c_out].
 int shim_locally_connected(tensor xs, tensor filters, tensor biases, int64_t kernel,
                            int64_t padding, tensor *out);
+
+// Causal self-attention of `qkv: [batch, time, 3 * heads * channels]` (first all queries, then keys,
+// then values; head by head), fp32 or bf16; out: [batch, time, heads * channels] of the same type.
+int shim_attention(tensor qkv, int64_t heads, tensor *out);
+
+// gelu(xs W1' + b1) W2' + b2 with GELU in its tanh form. xs: [..., C]; w1: [inner, C]; w2: [C,
+// inner]; biases may both be null. Products are in bf16 under such an autocast.
+int shim_mlp(tensor xs, tensor w1, tensor b1, tensor w2, tensor b2, tensor *out);
+
+// The sum of the losses of `states: [n, C]` for `targets: [n]`, in nats, each times its weight of
+// `weights: [n]`; scores are states times `table: [vocab, C]` transposed. Has a gradient for states
+// and table.
+int shim_tied_loss(tensor states, tensor table, tensor targets, tensor weights, tensor *out);
 }
 
 // The multiplicative LSTM over a segment (mlstm.cpp), on the CPU. symbols: [time, batch] integers;

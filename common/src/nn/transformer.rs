@@ -21,6 +21,7 @@ use super::probe::Probe;
 
 mod block;
 mod cache;
+pub mod parts;
 
 use block::Block;
 pub use cache::Cache;

@@ -9,11 +9,12 @@ use std::collections::HashMap;
 
 use common::checkpoint;
 use common::nn::probe::Probe;
+use common::nn::transformer::parts::tied_loss;
 use common::nn::transformer::{Transformer, TransformerConfig};
 use common::rng;
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::lstm::{Lstm, LstmConfig};
 
@@ -217,9 +218,9 @@ impl Model {
     /// Mean loss in nats a token of `ids: [B, T + 1]`, whose last `T` tokens are predicted.
     pub fn loss(&self, ids: &Tensor, train: bool, probe: &Probe) -> Tensor {
         let t = ids.size()[1] - 1;
-        let states = self.body.states(&ids.narrow(1, 0, t), train, probe); // [B, T, C]
-        let logits = self.body.logits(&states).flatten(0, 1).to_kind(Kind::Float); // [B·T, V]
-        logits.cross_entropy_for_logits(&ids.narrow(1, 1, t).flatten(0, 1))
+        let states = self.body.states(&ids.narrow(1, 0, t), train, probe).flatten(0, 1); // [B·T, C]
+        let targets = ids.narrow(1, 1, t).flatten(0, 1); // [B·T]
+        tied_loss(&states, self.body.tokens(), &targets, None)
     }
 }
 

@@ -4,7 +4,7 @@ use tch::nn::{self, Module as _};
 use tch::{Kind, Tensor};
 
 use super::cache::Layer;
-use super::{Norm, NormPlace, TransformerConfig, linear};
+use super::{Norm, NormPlace, TransformerConfig, linear, parts};
 
 #[derive(Debug)]
 pub(super) struct Block {
@@ -58,42 +58,40 @@ impl Block {
     }
 
     /// Masked self-attention over `xs: [B, T, C]`; same shape out.
-    ///
-    /// Source: Radford et al. 2018, section 3.1. Differs: a fused kernel; scores are never stored, and a
-    /// masked score is minus infinity where the released code has −10⁹.
     fn attention(&self, xs: &Tensor, cached: Option<(&mut Layer, i64)>, train: bool) -> Tensor {
-        let (b, t, c) = xs.size3().expect("xs is [B, T, C]");
-        let heads = |x: &Tensor| x.view([b, t, self.n_heads, c / self.n_heads]).transpose(1, 2);
-        let qkv = self.qkv.forward(xs).chunk(3, -1); // 3 × [B, T, C]
-        let (q, k, v) = (heads(&qkv[0]), heads(&qkv[1]), heads(&qkv[2])); // [B, H, T, D]
+        let qkv = self.qkv.forward(xs); // [B, T, 3·C]
         let p = if train { self.attention_dropout } else { 0.0 };
         let ys = match cached {
-            None => attend(&q, &k, &v, None, p, true),
-            Some((layer, past)) => {
-                let (k, v) = layer.append(&k, &v, past); // [B, H, past + T, D]
-                // One token sees all before it; several need the part of the triangle that is theirs.
-                let mask = (t > 1)
-                    .then(|| Tensor::ones([t, past + t], (Kind::Bool, xs.device())).tril(past));
-                attend(&q, &k, &v, mask.as_ref(), p, false)
-            }
-        }; // [B, H, T, D]
-        let ys = ys.transpose(1, 2).reshape([b, t, c]);
-        self.proj.forward(&ys).dropout(self.residual_dropout, train) // [B, T, C]
+            None => parts::attention(&qkv, self.n_heads, p),
+            Some((layer, past)) => self.attention_cached(&qkv, layer, past),
+        }; // [B, T, C]
+        self.proj.forward(&ys).dropout(self.residual_dropout, train)
+    }
+
+    /// Attention of `qkv: [B, T, 3·C]` to themselves and the `past` tokens that `layer` holds.
+    fn attention_cached(&self, qkv: &Tensor, layer: &mut Layer, past: i64) -> Tensor {
+        let (b, t, c) = qkv.size3().expect("qkv is [B, T, 3·C]");
+        let [q, k, v] = parts::split_heads(qkv, self.n_heads); // [B, H, T, D] each
+        let (k, v) = layer.append(&k, &v, past); // [B, H, past + T, D]
+        // One token sees all before it; several need the part of the triangle that is theirs.
+        let mask =
+            (t > 1).then(|| Tensor::ones([t, past + t], (Kind::Bool, qkv.device())).tril(past));
+        let ys = Tensor::scaled_dot_product_attention(
+            &q,
+            &k,
+            &v,
+            mask.as_ref(),
+            0.0,
+            false,
+            None,
+            false,
+        );
+        ys.transpose(1, 2).reshape([b, t, c / 3])
     }
 
     fn mlp(&self, xs: &Tensor, train: bool) -> Tensor {
-        let inner = self.mlp_fc.forward(xs).gelu("tanh"); // [B, T, 4C]
-        self.mlp_proj.forward(&inner).dropout(self.residual_dropout, train)
+        let [first, second] =
+            [&self.mlp_fc, &self.mlp_proj].map(|layer| (&layer.ws, layer.bs.as_ref()));
+        parts::mlp(xs, first, second).dropout(self.residual_dropout, train)
     }
-}
-
-fn attend(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    mask: Option<&Tensor>,
-    dropout: f64,
-    causal: bool,
-) -> Tensor {
-    Tensor::scaled_dot_product_attention(q, k, v, mask, dropout, causal, None, false)
 }
