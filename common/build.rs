@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The shim's sources: the context (autocast, random state, threads), the optimisers, the layers.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "csrc/context.cpp",
     "csrc/optim.cpp",
     "csrc/lrn.cpp",
@@ -13,6 +13,7 @@ const SOURCES: [&str; 8] = [
     "csrc/attention.cpp",
     "csrc/mlp.cpp",
     "csrc/tied_loss.cpp",
+    "csrc/recompute.cpp",
 ];
 
 /// What they include.

@@ -113,6 +113,12 @@ int shim_attention(tensor qkv, int64_t heads, tensor *out);
 // inner]; biases may both be null. Products are in bf16 under such an autocast.
 int shim_mlp(tensor xs, tensor w1, tensor b1, tensor w2, tensor b2, tensor *out);
 
+// `call(context, xs, out)`, of which only xs is kept: backward calls it again, with the same random
+// numbers and autocast. It leaves *out as it is if it fails. `drop` is called once, when nobody
+// needs the context any more.
+typedef void (*shim_piece)(void *context, tensor xs, tensor *out);
+int shim_recompute(tensor xs, void *context, shim_piece call, void (*drop)(void *), tensor *out);
+
 // The sum of the losses of `states: [n, C]` for `targets: [n]`, in nats, each times its weight of
 // `weights: [n]`; scores are states times `table: [vocab, C]` transposed. Has a gradient for states
 // and table.

@@ -95,6 +95,7 @@ pub(crate) mod locally_connected;
 pub(crate) mod lrn;
 pub(crate) mod memory;
 pub mod mlstm;
+pub mod recompute;
 pub(crate) mod transformer;
 
 /// The tensors' addresses, as the shim takes them; valid while `tensors` are.

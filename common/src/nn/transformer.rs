@@ -13,11 +13,14 @@
 //!
 //! `B` sequences, `T` tokens, `C` channels (`d_model`), `H` heads of `D = C / H`, `V` vocabulary.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tch::nn::{self, Init, LinearConfig};
 use tch::{IndexOp as _, Kind, Tensor};
 
 use super::probe::Probe;
+use crate::shim::recompute::recompute;
 
 mod block;
 mod cache;
@@ -134,7 +137,9 @@ pub struct Transformer {
     tokens: Tensor,
     /// `[context, C]`
     positions: Tensor,
-    blocks: Vec<Block>,
+    blocks: Vec<Arc<Block>>,
+    /// Whether training computes the blocks' inner results again instead of keeping them.
+    recompute: bool,
     /// With [`NormPlace::Pre`] only.
     norm: Option<Norm>,
 }
@@ -146,6 +151,10 @@ impl Transformer {
     ///
     /// # Panics
     /// If [`TransformerConfig::wrong`] finds something.
+    #[expect(
+        clippy::arc_with_non_send_sync,
+        reason = "on a GPU backward counts from a thread of libtorch's while this one waits"
+    )]
     pub fn new(path: &nn::Path, config: &TransformerConfig) -> Self {
         assert_eq!(config.wrong(), None, "the shape was checked where it came from");
         let init = Init::Randn { mean: 0.0, stdev: config.init_std };
@@ -157,11 +166,18 @@ impl Transformer {
             tokens: path.var("tokens", &[config.vocab, config.d_model], init),
             positions: path.var("positions", &[config.context, config.d_model], init),
             blocks: (0..config.n_layers)
-                .map(|i| Block::new(&(path / format!("block{i}")), config))
+                .map(|i| Arc::new(Block::new(&(path / format!("block{i}")), config)))
                 .collect(),
+            recompute: false,
             norm,
             config: config.clone(),
         }
+    }
+
+    /// Lets training keep only what goes into each block and compute the rest again for the gradient: less memory for
+    /// a third more work ("activation checkpointing").
+    pub fn set_recompute(&mut self, on: bool) {
+        self.recompute = on;
     }
 
     /// The shape it was made with.
@@ -176,7 +192,13 @@ impl Transformer {
     pub fn forward(&self, ids: &Tensor, train: bool, probe: &Probe) -> Tensor {
         let mut xs = probe.see("embedding", self.embed(ids, 0, train)); // [B, T, C]
         for (i, block) in self.blocks.iter().enumerate() {
-            xs = block.forward(&xs, None, train); // [B, T, C]
+            xs = if self.recompute && train {
+                let block = Arc::clone(block);
+                let piece = move |xs: &Tensor| block.forward(xs, None, true);
+                recompute(&xs, piece).unwrap_or_else(|err| panic!("{err}"))
+            } else {
+                block.forward(&xs, None, train)
+            }; // [B, T, C]
             xs = probe.see(format_args!("block{i}"), xs);
         }
         self.finish(xs)

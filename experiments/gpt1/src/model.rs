@@ -149,6 +149,13 @@ impl Body {
         states.linear(self.tokens(), None::<&Tensor>)
     }
 
+    /// Lets training compute the blocks' inner results again instead of keeping them; the LSTM has no blocks.
+    pub fn set_recompute(&mut self, on: bool) {
+        if let Self::Transformer(net) = self {
+            net.set_recompute(on);
+        }
+    }
+
     /// The token embeddings `[V, C]`.
     pub fn tokens(&self) -> &Tensor {
         match self {
