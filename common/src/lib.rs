@@ -17,5 +17,7 @@ pub mod rng;
 pub mod rows;
 pub mod session;
 pub mod shim;
+pub mod stations;
 pub mod training_run;
 pub mod weights;
+pub mod window;

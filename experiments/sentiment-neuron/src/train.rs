@@ -18,6 +18,7 @@ use common::optim::{
 };
 use common::shim::Autocast;
 use common::training_run::TrainingRun;
+use common::window::{Means, Window};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
@@ -68,14 +69,6 @@ pub const COLUMNS: [&str; 8] = [
     "val/bpb",
     "loader/wait",
 ];
-
-/// Sums over the updates since the last row.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Window {
-    updates: u64,
-    loss: f64,
-    grad_norm: f64,
-}
 
 /// Where the loop stands besides its step; the state carried along is among the network's variables.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -145,14 +138,11 @@ pub fn train(
         step += 1;
 
         // 2. Everything that only looks.
-        at.window.updates += 1;
-        at.window.loss += value;
-        at.window.grad_norm += norm;
+        at.window.add(value, norm);
         run.tick(step, cfg.updates, bytes_per_step, "bytes/s", value);
         let done = step == cfg.updates;
         if step.is_multiple_of(cfg.row_every) || done {
-            let Window { updates, loss, grad_norm } = std::mem::take(&mut at.window);
-            let (loss, grad_norm) = (loss / updates as f64, grad_norm / updates as f64);
+            let Means { loss, grad_norm } = at.window.take();
             let now = run.elapsed_s();
             let wait = loader.waited().as_secs_f64();
             let mut row = vec![
@@ -173,7 +163,7 @@ pub fn train(
             at.last = row.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
             at.last.remove("loader/wait");
         }
-        if is_station(step, cfg) {
+        if common::stations::stations(cfg.updates, cfg.stations).contains(&step) {
             std::fs::create_dir_all(stations)
                 .with_context(|| format!("{}: cannot create", stations.display()))?;
             neuron.write(&station(stations, step))?;
@@ -198,20 +188,6 @@ pub fn train(
 pub(crate) fn optimizer(neuron: &Neuron) -> Adam {
     let params = named_params(&neuron.vs);
     Adam::new(vec![ParamGroup { params, lr_scale: 1.0, weight_decay: 0.0 }], ADAM)
-}
-
-/// Whether the weights after `step` updates are kept.
-fn is_station(step: u64, cfg: &Config) -> bool {
-    stations(cfg.updates, cfg.stations).contains(&step)
-}
-
-/// The steps at which weights are kept: all updates, half of them, a quarter, …; ascending.
-pub fn stations(updates: u64, n: u32) -> Vec<u64> {
-    let mut steps: Vec<u64> =
-        (0..n).map(|halved| updates >> halved).filter(|&step| step > 0).collect();
-    steps.reverse();
-    steps.dedup();
-    steps
 }
 
 /// The weights' file of a station.
@@ -272,12 +248,6 @@ pub(crate) fn nats_per_symbol<T: Copy + Into<i64>>(
 mod tests {
     use super::*;
     use common::device::Precision;
-
-    #[test]
-    fn weights_are_kept_at_halves_of_all_updates() {
-        assert_eq!(stations(1000, 4), [125, 250, 500, 1000]);
-        assert_eq!(stations(3, 5), [1, 3]);
-    }
 
     #[test]
     fn a_network_whose_scores_are_all_equal_needs_eight_bits_a_byte() {

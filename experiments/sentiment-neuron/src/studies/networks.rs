@@ -9,6 +9,7 @@ use common::data::catalog::Catalog;
 use common::data::error::DataError;
 use common::data::text::labelled::{self, LabelledSet};
 use common::session::{Plan, Session};
+use common::stations::stations;
 use common::training_run::{Spec, TrainingRun};
 use ledger::run::{RunRecord, Status, hex};
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::{language_model, stations_of};
 use crate::SENTIMENT_NEURON;
 use crate::model::Neuron;
-use crate::train::{station, stations};
+use crate::train::station;
 
 /// A network of `language-model` after some of its updates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
