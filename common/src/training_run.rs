@@ -190,6 +190,8 @@ pub struct TrainingRun {
     elapsed_before: f64,
     sitting: Instant,
     last_tick: Option<(Instant, u64)>,
+    /// Whether the checkpoints go when the run is complete.
+    forget: bool,
     show: fn(&Tick),
 }
 
@@ -227,6 +229,7 @@ impl TrainingRun {
                     elapsed_before: 0.0,
                     sitting: Instant::now(),
                     last_tick: None,
+                    forget: false,
                     show,
                 })))
             }
@@ -348,6 +351,12 @@ impl TrainingRun {
         Ok(())
     }
 
+    /// Lets the checkpoints go when the run is complete: for a run whose result is in its folder, and of which there
+    /// are many.
+    pub fn forget_checkpoints_when_done(&mut self) {
+        self.forget = true;
+    }
+
     /// Tells whoever watches where the run is, at most twice a second: `seen` examples a step.
     pub fn tick(&mut self, step: u64, steps: u64, per_step: f64, unit: &str, loss: f64) {
         let now = Instant::now();
@@ -386,6 +395,9 @@ impl TrainingRun {
             metrics.sync()?;
         }
         self.folder.save()?;
+        if self.forget && result.is_ok() {
+            self.store.clear()?;
+        }
         Ok(self.folder.record)
     }
 }

@@ -16,7 +16,8 @@ const MIN_TEXTS: usize = 2;
 
 /// Whether the baseline can do a task: two classes, or answers to choose from.
 pub fn can_do(task: &Task) -> bool {
-    task.form == Form::Choice || (task.classes == 2 && !task.is_regression())
+    let two = task.classes == 2 && !task.is_regression() && task.form != Form::Gap;
+    task.form == Form::Choice || two
 }
 
 /// Predicted classes or answers of the test part, in its order; the penalty is chosen on the validation part.

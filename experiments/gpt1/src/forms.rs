@@ -119,6 +119,11 @@ fn sequences(
         Form::Similarity => {
             vec![join(&[&texts[0], &texts[1]]), join(&[&texts[1], &texts[0]])]
         }
+        Form::Gap => {
+            let (before, after) = (&texts[0], &texts[texts.len() - 1]);
+            let filled = |filling: &Vec<i64>| [&before[..], filling, after].concat();
+            texts[1..texts.len() - 1].iter().map(|filling| join(&[&filled(filling)])).collect()
+        }
         Form::Choice => texts[1..].iter().map(|answer| join(&[&texts[0], answer])).collect(),
     };
     (sequences, lost)
@@ -161,6 +166,10 @@ mod tests {
         assert_eq!(
             made(Form::Choice, &[a, b, c], 9).0,
             [vec![100, 1, 2, 101, 3, 102], vec![100, 1, 2, 101, 4, 5, 102]]
+        );
+        assert_eq!(
+            made(Form::Gap, &[a, b, c, &[6]], 9).0,
+            [vec![100, 1, 2, 3, 6, 102], vec![100, 1, 2, 4, 5, 6, 102]]
         );
     }
 

@@ -16,8 +16,8 @@ use tch::Device;
 use super::scored::{PREDICTIONS, write_predictions};
 use super::{pretrain, stations_of};
 use crate::GPT1;
-use crate::finetune::{Classifier, Config, Epoch, copy, restore, subset, tune};
-use crate::forms::{Encoded, EncodedSet, SPECIAL};
+use crate::finetune::{At, Classifier, Config, Epoch, Seen, Tuned, Tuning, copy, subset};
+use crate::forms::{EncodedSet, SPECIAL};
 use crate::model::Model;
 use crate::pretrain::station;
 use crate::tasks::{Example, Task, TaskData, TaskError};
@@ -167,7 +167,7 @@ pub fn stations(session: &Session, whole_way: bool) -> anyhow::Result<Vec<Start>
             session.source.name
         );
         let steps = if whole_way {
-            crate::pretrain::stations(cfg.steps, cfg.stations)
+            common::stations::stations(cfg.steps, cfg.stations)
         } else {
             vec![cfg.steps]
         };
@@ -289,10 +289,12 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
         data.task.name
     );
     let labels: Vec<f64> = data.test.iter().map(|example| example.label).collect();
-    run.start(&COLUMNS)?;
     let mut ended = BTreeMap::new();
     let predictions = match config.tune {
-        None => bag::predict(&data)?,
+        None => {
+            run.start(&COLUMNS)?;
+            bag::predict(&data)?
+        }
         Some(Tune { start, taken, labels, config }) => {
             let (pretrained, folder) = load(&start, spec, run.device())?;
             let tokenizer = weights::tokenizer(&folder, None)?;
@@ -314,11 +316,19 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
             let model = taken.model(&pretrained, &config, spec.key.seed);
             let classifier =
                 Classifier::new(model, data.task, config.classifier_dropout, spec.key.seed);
-            let parts = [&train.examples[..], &val.examples[..]];
-            let (val_score, lr) = best_of(&classifier, &config, spec.key.seed, parts, run)?;
+            let autocast = run.autocast();
+            let tuning = Tuning {
+                classifier: &classifier,
+                cfg: &config,
+                seed: spec.key.seed,
+                train: &train.examples,
+                val: &val.examples,
+                autocast: &autocast,
+            };
+            let (val_score, lr) = best_of(&tuning, run)?;
             ended.insert("best/val_score".to_owned(), val_score);
             ended.insert("lr".to_owned(), lr);
-            classifier.predict(&test.examples, 2 * config.batch, &run.autocast())?
+            classifier.predict(&test.examples, 2 * config.batch, &autocast)?
         }
     };
     write_predictions(&run.path().join(PREDICTIONS), &predictions, &labels)?;
@@ -342,43 +352,31 @@ impl Taken {
     }
 }
 
-/// Fine-tunes with every rate of the configuration and leaves the weights that are best on the validation part;
-/// returns their score and rate.
-fn best_of(
-    classifier: &Classifier,
-    cfg: &Config,
-    seed: u64,
-    parts: [&[Encoded]; 2],
-    run: &mut TrainingRun,
-) -> anyhow::Result<(f64, f64)> {
-    let vs = &classifier.model.vs;
+/// Fine-tunes from wherever `run` stopped, with every rate of the configuration, and leaves the weights that are best on
+/// the validation part; returns their score and rate.
+fn best_of(tuning: &Tuning, run: &mut TrainingRun) -> anyhow::Result<(f64, f64)> {
+    let (vs, cfg) = (&tuning.classifier.model.vs, tuning.cfg);
     let begin = copy(vs);
-    let autocast = run.autocast();
-    let mut best: Option<(f64, f64, BTreeMap<_, _>)> = None;
-    let (mut before, tries) = (0, cfg.lr.len() as u64);
-    for &lr in &cfg.lr {
-        restore(vs, &begin);
-        let mut last = 0;
-        let mut seen = |step: u64, steps: u64, epoch: Option<Epoch>, loss: f64| {
-            last = step;
-            run.tick(before + step, tries * steps, cfg.batch as f64, "examples/s", loss);
-            let Some(Epoch { loss, lm_loss, grad_norm, val, .. }) = epoch else { return Ok(()) };
+    let mut tuned = Tuned::new(vs, cfg.weight_decay);
+    let (_, mut at) = run.resume_or_start::<At>(vs, &mut tuned, &COLUMNS)?;
+    // The predictions are the result; hundreds of such runs would fill the cache.
+    run.forget_checkpoints_when_done();
+    let mut seen = |tuned: &Tuned, at: &At, seen: Seen| {
+        run.tick(seen.step, seen.steps, cfg.batch as f64, "examples/s", seen.loss);
+        if let Some(Epoch { epoch, loss, lm_loss, grad_norm, val }) = seen.epoch {
             let row = [
-                ("epoch", (cfg.epochs * step / steps) as f64),
+                ("epoch", epoch as f64),
                 ("train/loss", loss),
                 ("train/lm_loss", lm_loss),
                 ("train/grad_norm", grad_norm),
                 ("val/score", val),
             ];
-            run.log(before + step, &row)
-        };
-        let score = tune(classifier, cfg, lr, seed, parts, &autocast, &mut seen)?;
-        before += last;
-        if best.as_ref().is_none_or(|(most, ..)| score > *most) {
-            best = Some((score, lr, copy(vs)));
+            run.log(seen.step, &row)?;
         }
-    }
-    let (score, lr, weights) = best.context("the preset names no learning rate")?;
-    restore(vs, &weights);
-    Ok((score, lr))
+        if seen.keep {
+            run.save(seen.step, vs, tuned, at)?;
+        }
+        Ok(())
+    };
+    tuning.run(&begin, &mut tuned, &mut at, &mut seen)
 }

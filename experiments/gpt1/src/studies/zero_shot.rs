@@ -69,8 +69,8 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
     ensure!(data.sha256 == task_sha256, "{}: the data changed", data.task.name);
     let (model, folder) = load(&start, spec, run.device())?;
     let tokenizer = weights::tokenizer(&folder, None)?;
-    let predictions = zero_shot::predict(&model, &tokenizer, &data, &run.autocast())?;
-    let Some(predictions) = predictions else {
+    let found = zero_shot::predict(&model, &tokenizer, &data, &run.autocast())?;
+    let Some(zero_shot::Found { predictions, cut }) = found else {
         anyhow::bail!("{}: the paper has no heuristic for this task", data.task.name);
     };
     let labels: Vec<f64> = data.test.iter().map(|example| example.label).collect();
@@ -78,8 +78,9 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
     let score = data.task.metric.of(&predictions, &labels);
     run.start(&["test/score"])?;
     run.log(start.step.unwrap_or_default(), &[("test/score", score)])?;
-    let n = labels.len() as f64;
-    Ok(BTreeMap::from([("test/score".to_owned(), score), ("n_test".to_owned(), n)]))
+    let ended =
+        [("test/score", score), ("n_test", labels.len() as f64), ("sequences_cut", cut as f64)];
+    Ok(ended.into_iter().map(|(name, x)| (name.to_owned(), x)).collect())
 }
 
 /// Chance and the best single model of the time, which are 0 and 1 of Figure 2.

@@ -7,8 +7,8 @@ use common::data::error::DataError;
 use common::data::text::labelled::{LabelledSet, Split};
 use serde::Deserialize;
 
+use super::data::{Example, Part};
 use super::table::{Column, Row, Separator, TableError, each_row, text};
-use super::{Example, Part};
 
 /// Which files a task has, and how they are read.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,8 @@ pub(super) enum Reader {
     Rte,
     Race,
     StoryCloze,
+    /// Rahman and Ng's definite pronouns, which the paper calls Winograd schemas.
+    Winograd,
     /// A set of labelled texts that `common` reads.
     Labelled,
 }
@@ -56,6 +58,7 @@ impl Reader {
             Self::StoryCloze => {
                 vec!["cloze_test_val__spring2016.csv", "cloze_test_test__spring2016.csv"]
             }
+            Self::Winograd => vec!["train.c.txt", "test.c.txt"],
             Self::Labelled => Vec::new(),
         }
     }
@@ -132,6 +135,7 @@ impl Reader {
             Self::SciTail => each_row(path, Tab, [At(0), At(1), At(2)], &mut |row| {
                 pair(row, row.label(2, &["neutral", "entails"])?)
             }),
+            Self::Winograd => winograd(path, push),
             Self::Snli => snli(path, push),
             Self::Race => race(path, push),
             Self::StoryCloze => {
@@ -170,6 +174,50 @@ pub(super) fn labelled(set: LabelledSet) -> Examples {
         indices.iter().map(example).collect()
     };
     [of(Part::Train, &round.train), of(Part::Val, &round.val), of(Part::Test, &round.test)].concat()
+}
+
+/// Four lines an example, an empty one behind it: a sentence, the pronoun (its first occurrence is meant), two
+/// candidates with a comma between, and the right one.
+///
+/// Source: Rahman and Ng 2012, the definite pronoun resolution dataset.
+fn winograd(path: &Path, push: &mut dyn FnMut(Vec<String>, f64)) -> Result<(), TableError> {
+    let text = text(path)?;
+    let lines: Vec<(usize, &str)> = text.lines().map(str::trim).enumerate().collect();
+    for example in lines.split(|(_, line)| line.is_empty()).filter(|example| !example.is_empty()) {
+        let wrong = |line: usize, found: &str, wanted: String| TableError::Line {
+            path: path.to_owned(),
+            line: example[0].0 + line,
+            found: found.to_owned(),
+            wanted,
+        };
+        let [(_, sentence), (_, pronoun), (_, candidates), (_, right)] = *example else {
+            let found = format!("{} lines", example.len());
+            return Err(wrong(1, &found, "sentence, pronoun, candidates, the right one".into()));
+        };
+        let (before, after) = round_word(sentence, pronoun)
+            .ok_or_else(|| wrong(2, pronoun, format!("a word of {sentence}")))?;
+        let (a, b) = candidates
+            .split_once(',')
+            .map(|(a, b)| (a.trim(), b.trim()))
+            .ok_or_else(|| wrong(3, candidates, "two candidates, with a comma between".into()))?;
+        let same = |x: &str| x.to_lowercase() == right.to_lowercase();
+        let label = match (same(a), same(b)) {
+            (true, _) => 0.0,
+            (_, true) => 1.0,
+            _ => return Err(wrong(4, right, format!("one of {a}, {b}"))),
+        };
+        push([before.trim(), a, b, after.trim()].map(String::from).to_vec(), label);
+    }
+    Ok(())
+}
+
+/// What stands before and after the first occurrence of a word.
+fn round_word<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
+    let places = text.match_indices(word);
+    let mut parts = places.map(|(at, _)| (&text[..at], &text[at + word.len()..]));
+    parts.find(|(before, after)| {
+        !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric)
+    })
 }
 
 /// SNLI's lines of JSON; those on whose label the raters did not agree are left out, as everywhere.

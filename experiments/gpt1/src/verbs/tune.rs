@@ -10,7 +10,7 @@ use serde_json::json;
 use tch::Device;
 
 use super::Weights;
-use crate::finetune::{Classifier, Config, Epoch, tune};
+use crate::finetune::{At, Classifier, Config, Epoch, Seen, Tuned, Tuning, copy};
 use crate::forms::{Encoded, EncodedSet, SPECIAL};
 use crate::model::{Dropout, Model};
 use crate::tasks::{Example, Task, TaskData};
@@ -142,16 +142,26 @@ pub(super) fn finetune(args: &Finetune) -> anyhow::Result<()> {
     let model = pretrained.adapted(SPECIAL, config.dropout, layers, args.seed);
     let classifier = Classifier::new(model, data.task, config.classifier_dropout, args.seed);
     let autocast = || precision.autocast(device);
-    let mut seen = |_, _, epoch: Option<Epoch>, _| {
-        if let Some(Epoch { step, loss, lm_loss, val, .. }) = epoch {
+    let mut seen = |_: &Tuned, _: &At, seen: Seen| {
+        if let Some(Epoch { loss, lm_loss, val, .. }) = seen.epoch {
             tracing::info!(
-                "step {step}: loss {loss:.4}, language model {lm_loss:.4}, validation {val:.2}"
+                "step {}: loss {loss:.4}, language model {lm_loss:.4}, validation {val:.2}",
+                seen.step
             );
         }
         Ok(())
     };
-    let sets = [&parts.train[..], &parts.val[..]];
-    let val = tune(&classifier, &config, args.lr, args.seed, sets, &autocast, &mut seen)?;
+    let tuning = Tuning {
+        classifier: &classifier,
+        cfg: &config,
+        seed: args.seed,
+        train: &parts.train,
+        val: &parts.val,
+        autocast: &autocast,
+    };
+    let vs = &classifier.model.vs;
+    let mut tuned = Tuned::new(vs, config.weight_decay);
+    let (val, _) = tuning.run(&copy(vs), &mut tuned, &mut At::default(), &mut seen)?;
     let tokenizer = weights::tokenizer(&folder, None)?;
     weights::write(&args.to, &classifier.model, Some(&tokenizer), false)?;
     tracing::info!(
