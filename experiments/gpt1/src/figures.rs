@@ -6,6 +6,7 @@ use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 use ledger::stats::{Scale, mean_over_seeds};
 
 use crate::studies::pretrain::Curve;
+use crate::studies::rates::Tried;
 use crate::studies::scored::{Pairs, Scored, unit};
 use crate::studies::zero_shot::Point;
 use crate::tasks::{TASKS, Task};
@@ -48,6 +49,38 @@ pub(crate) fn pretraining(data: &str, curves: &[Curve]) -> Figure {
             panel("training text", series_of(|c| &c.train)),
         ],
         columns: 2,
+    }
+}
+
+/// Validation loss at the end of the search against rate, a line for each model and batch.
+pub(crate) fn rates(data: &str, tokens: u64, tried: &[Tried]) -> Figure {
+    let mut lines: BTreeMap<(&str, usize), Vec<(f64, f64)>> = BTreeMap::new();
+    for Tried { model, choice, loss } in tried {
+        lines.entry((model, choice.batch)).or_default().push((choice.lr, *loss));
+    }
+    let series = lines
+        .into_iter()
+        .enumerate()
+        .map(|(slot, ((model, batch), mut points))| {
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let label = format!("{model}, batch {batch}");
+            Series::new(label, Style::LineAndMarkers, points).colour(slot)
+        })
+        .collect();
+    Figure {
+        title: format!("The search for learning rate and batch on {data}"),
+        caption: format!(
+            "Loss on the validation books after {:.1} million tokens, one run a point with a seed that no reported run \
+             has. The smallest loss of a model decides for its pre-training.",
+            tokens as f64 / 1e6
+        ),
+        panels: vec![Panel {
+            x: Axis::log("highest learning rate"),
+            y: Axis::linear("validation loss (nats per token)"),
+            series,
+            ..Panel::default()
+        }],
+        columns: 1,
     }
 }
 

@@ -21,7 +21,7 @@ pub mod weights;
 pub mod zero_shot;
 
 use studies::{ablations, finetune as tables, label_efficiency, layers_transferred};
-use studies::{pretrain as language_models, zero_shot as heuristics};
+use studies::{pretrain as language_models, rates, zero_shot as heuristics};
 
 /// The experiment as the shared command line knows it.
 pub static GPT1: Experiment = Experiment {
@@ -36,6 +36,15 @@ pub static GPT1: Experiment = Experiment {
         Source { name: "paper", text: include_str!("../presets/paper.toml") },
     ],
     studies: &[
+        Study {
+            name: rates::STUDY,
+            about: "Ours: learning rate and batch of the language models, by short runs on the validation books",
+            datasets: &language_models::DATASETS,
+            run: rates::run,
+            train: rates::train,
+            measure: rates::measure,
+            figures: rates::figures,
+        },
         Study {
             name: language_models::STUDY,
             about: "Section 4.1: perplexity on unseen authors against tokens of books read",
@@ -98,6 +107,7 @@ pub static GPT1: Experiment = Experiment {
 mod tests {
     use std::path::Path;
 
+    use super::studies::rates::Choice;
     use super::*;
 
     #[test]
@@ -126,8 +136,10 @@ mod tests {
                 common::data::token_corpus::Vocabulary::Published => 40_478,
                 common::data::token_corpus::Vocabulary::Trained(n) => n as i64,
             };
+            preset.pretrain.check(source.name).unwrap();
             for model in &preset.pretrain.models {
-                let config = preset.pretrain.config(source.name, model, vocab, "").unwrap();
+                let choice = Choice { batch: preset.pretrain.batch, lr: model.lr[0] };
+                let config = preset.pretrain.config(source.name, model, choice, vocab, "").unwrap();
                 assert_eq!(config.shape.wrong(), None, "{}: {}", source.name, model.name);
             }
         }
@@ -138,7 +150,8 @@ mod tests {
         let paper = GPT1.presets.iter().find(|source| source.name == "paper").unwrap();
         let preset: studies::Preset = paper.load(&[]).unwrap();
         let model = &preset.pretrain.models[0];
-        let config = preset.pretrain.config("paper", model, 40_478, "").unwrap();
+        let choice = Choice { batch: preset.pretrain.batch, lr: model.lr[0] };
+        let config = preset.pretrain.config("paper", model, choice, 40_478, "").unwrap();
         // shared golden value
         assert_eq!(config.shape.parameters(), 116_534_784);
         assert_eq!((config.batch as u64 * config.accumulate, config.length), (64, 512));

@@ -16,7 +16,9 @@ use common::optim::{
 };
 use common::rng;
 use common::shim::Autocast;
+use common::stations;
 use common::training_run::TrainingRun;
+use common::window::{Means, Window};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 
@@ -34,6 +36,8 @@ pub struct Config {
     pub batch: usize,
     /// Micro-batches of an update; published: 64 windows in all.
     pub accumulate: u64,
+    /// Whether blocks are computed again for the gradient: less memory, a third more work.
+    pub recompute: bool,
     /// Updates in all; published: 100 epochs.
     pub steps: u64,
     /// Adam's highest rate, reached after the warm-up; published: 2.5e-4.
@@ -54,6 +58,8 @@ pub struct Config {
     pub save_every: u64,
     /// How many times the weights are kept on the way: after all updates, half of them, a quarter, …
     pub stations: u32,
+    /// Whether the finished model reads the test books: not where it only helps to choose a setting.
+    pub test: bool,
     /// sha256 over books, text mode and vocabulary.
     pub data_sha256: String,
 }
@@ -81,14 +87,6 @@ pub const COLUMNS: [&str; 8] = [
     "tokens_per_s",
 ];
 
-/// Sums over the updates since the last row.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Window {
-    updates: u64,
-    loss: f64,
-    grad_norm: f64,
-}
-
 /// Where the loop stands besides its step.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct At {
@@ -98,7 +96,7 @@ struct At {
 }
 
 /// Trains to the last update from wherever `run` stopped; returns the numbers it ended with. The weights of each
-/// station are written to a folder of `stations`.
+/// station are written to a folder of `kept`.
 ///
 /// # Errors
 /// Books too short or too few for a batch, a loss or gradient that is not finite, an interrupt, a file that cannot be
@@ -107,7 +105,7 @@ pub fn train(
     seed: u64,
     cfg: &Config,
     corpus: &Arc<TokenCorpus>,
-    stations: &Path,
+    kept: &Path,
     run: &mut TrainingRun,
 ) -> anyhow::Result<BTreeMap<String, f64>> {
     let windows = windows(corpus, Part::Train, cfg.length, cfg.batch)?;
@@ -116,7 +114,8 @@ pub fn train(
     let micro_per_epoch = sampler.steps_per_epoch();
     let tokens_per_step = (cfg.batch * cfg.length) as f64 * cfg.accumulate as f64;
 
-    let model = Model::new(&cfg.shape, seed, run.device());
+    let mut model = Model::new(&cfg.shape, seed, run.device());
+    model.body.set_recompute(cfg.recompute);
     let params = named_params(&model.vs);
     let mut opt = optimizer(&model.vs, cfg.weight_decay);
     let (mut step, mut at) = run.resume_or_start::<At>(&model.vs, &mut opt, &COLUMNS)?;
@@ -153,20 +152,18 @@ pub fn train(
         step += 1;
 
         // 2. Everything that only looks.
-        at.window.updates += 1;
-        at.window.loss += loss;
-        at.window.grad_norm += norm;
+        at.window.add(loss, norm);
         run.tick(step, cfg.steps, tokens_per_step, "tokens/s", loss);
         let done = step == cfg.steps;
         if step.is_multiple_of(cfg.row_every) || done {
-            let Window { updates, loss, grad_norm } = std::mem::take(&mut at.window);
+            let Means { loss, grad_norm } = at.window.take();
             let now = run.elapsed_s();
             let mut row = vec![
                 ("tokens", step as f64 * tokens_per_step),
                 ("epoch", (step * cfg.accumulate) as f64 / micro_per_epoch as f64),
                 ("lr", lr),
-                ("train/loss", loss / updates as f64),
-                ("train/grad_norm", grad_norm / updates as f64),
+                ("train/loss", loss),
+                ("train/grad_norm", grad_norm),
                 ("tokens_per_s", (step - seen) as f64 * tokens_per_step / (now - since)),
             ];
             if step.is_multiple_of(cfg.val_every) || done {
@@ -178,8 +175,8 @@ pub fn train(
             at.last = row.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
             at.last.remove("tokens_per_s");
         }
-        if self::stations(cfg.steps, cfg.stations).contains(&step) {
-            weights::write(&station(stations, step), &model, Some(&corpus.tokenizer), false)?;
+        if stations::stations(cfg.steps, cfg.stations).contains(&step) {
+            weights::write(&station(kept, step), &model, Some(&corpus.tokenizer), false)?;
         }
         let stop = interrupt::check();
         if step.is_multiple_of(cfg.save_every) || done || stop.is_err() {
@@ -190,10 +187,12 @@ pub fn train(
         }
     }
     // The test books are read once, by the finished model.
-    let test = windows_to_judge(corpus, Part::Test, cfg)?;
-    let loss = mean_loss(&model, &test, cfg, &autocast)?;
-    at.last.insert("test/loss".to_owned(), loss);
-    at.last.insert("test/perplexity".to_owned(), loss.exp());
+    if cfg.test {
+        let test = windows_to_judge(corpus, Part::Test, cfg)?;
+        let loss = mean_loss(&model, &test, cfg, &autocast)?;
+        at.last.insert("test/loss".to_owned(), loss);
+        at.last.insert("test/perplexity".to_owned(), loss.exp());
+    }
     at.last.insert("parameters".to_owned(), cfg.shape.parameters() as f64);
     Ok(at.last)
 }
@@ -208,17 +207,9 @@ pub fn optimizer(vs: &VarStore, weight_decay: f64) -> Adam {
     Adam::new(vec![group(matrices, weight_decay), group(vectors, 0.0)], ADAM)
 }
 
-/// The steps at which weights are kept: all of them, half, a quarter, …; ascending.
-pub fn stations(steps: u64, n: u32) -> Vec<u64> {
-    let mut at: Vec<u64> = (0..n).map(|halved| steps >> halved).filter(|&step| step > 0).collect();
-    at.reverse();
-    at.dedup();
-    at
-}
-
 /// The folder of a station's weights.
-pub fn station(stations: &Path, step: u64) -> PathBuf {
-    stations.join(format!("step-{step}"))
+pub fn station(folder: &Path, step: u64) -> PathBuf {
+    folder.join(format!("step-{step}"))
 }
 
 /// The windows of a part, enough of them for a batch.
@@ -282,12 +273,6 @@ mod tests {
     use tch::Device;
 
     use crate::lstm::LstmConfig;
-
-    #[test]
-    fn weights_are_kept_at_halves_of_all_updates() {
-        assert_eq!(stations(1000, 4), [125, 250, 500, 1000]);
-        assert_eq!(stations(3, 5), [1, 3]);
-    }
 
     #[test]
     fn biases_and_gains_do_not_decay_and_matrices_do() {

@@ -20,6 +20,7 @@ pub mod finetune;
 pub mod label_efficiency;
 pub mod layers_transferred;
 pub mod pretrain;
+pub mod rates;
 pub(crate) mod scored;
 pub mod tuning;
 pub mod zero_shot;

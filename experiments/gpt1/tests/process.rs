@@ -109,10 +109,9 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// `metrics.csv` of the transformer without what time it was.
-fn rows(results: &Path) -> Vec<Vec<String>> {
-    let run = results.join("pretrain/own-books/transformer/seed-0/metrics.csv");
-    let mut csv = csv::Reader::from_path(run).unwrap();
+/// A run's `metrics.csv` without what time it was.
+fn rows(run: &Path) -> Vec<Vec<String>> {
+    let mut csv = csv::Reader::from_path(run.join("metrics.csv")).unwrap();
     let header = csv.headers().unwrap().clone();
     let timeless = |row: csv::StringRecord| -> Vec<String> {
         let cells = header.iter().zip(row.iter());
@@ -122,38 +121,44 @@ fn rows(results: &Path) -> Vec<Vec<String>> {
     csv.records().map(|row| timeless(row.unwrap())).collect()
 }
 
-#[test]
-fn pretraining_learns_and_a_stopped_one_ends_as_an_unbroken_one() {
-    let args = [
-        "--set",
-        "pretrain.models=[{name=\"transformer\", layers={transformer={n_layers=2, n_heads=2, \
-                 d_model=16}}, steps=300, lr=1e-2}]",
-    ];
-    let (unbroken, stopped) = (Place::new(), Place::new());
-    unbroken.ok("pretrain", &args);
-    let mut child =
-        stopped.run("pretrain", &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+/// Runs a study and stops it when `run` has so many rows; it must not have ended by itself.
+fn stop_after(place: &Place, study: &str, args: &[&str], run: &str, n: usize) {
+    let mut command = place.run(study, args);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
     let n_rows = || {
-        let results = stopped.path("results/gpt1");
-        let preset =
-            fs::read_dir(results).ok().and_then(|mut d| d.next()).map(|e| e.unwrap().path());
-        let path = preset.map(|p| p.join("pretrain/own-books/transformer/seed-0/metrics.csv"));
-        path.and_then(|p| fs::read_to_string(p).ok()).map_or(0, |text| text.lines().count())
+        let presets = fs::read_dir(place.path("results/gpt1")).ok();
+        let preset = presets.and_then(|mut d| d.next()).map(|entry| entry.unwrap().path());
+        let path = preset.map(|preset| preset.join(run).join("metrics.csv"));
+        let text = path.and_then(|path| fs::read_to_string(path).ok());
+        text.map_or(0, |text| text.lines().count().saturating_sub(1))
     };
-    while n_rows() < 6 {
+    while n_rows() < n {
         assert!(begun.elapsed() < PATIENCE, "no rows after {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(2));
     }
     let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
     assert_eq!(child.wait().unwrap().code(), Some(143));
-    assert!(rows(&stopped.results()).len() < 60, "it had ended before it was stopped");
+}
+
+#[test]
+fn pretraining_learns_and_a_stopped_one_ends_as_an_unbroken_one() {
+    const RUN: &str = "pretrain/own-books/transformer/seed-0";
+    let args = [
+        "--set",
+        "pretrain.models=[{name=\"transformer\", layers={transformer={n_layers=2, n_heads=2, \
+                 d_model=16}}, tokens=38400, lr=[1e-2]}]",
+    ];
+    let (unbroken, stopped) = (Place::new(), Place::new());
+    unbroken.ok("pretrain", &args);
+    stop_after(&stopped, "pretrain", &args, RUN, 5);
+    assert!(rows(&stopped.results().join(RUN)).len() < 60, "it had ended before it was stopped");
     let mut again = args.to_vec();
     again.push("--resume");
     stopped.ok("pretrain", &again);
 
-    let (a, b) = (rows(&unbroken.results()), rows(&stopped.results()));
+    let (a, b) = (rows(&unbroken.results().join(RUN)), rows(&stopped.results().join(RUN)));
     assert_eq!(a.len(), 60);
     assert_eq!(a, b);
     for step in [75, 150, 300] {
@@ -164,6 +169,75 @@ fn pretraining_learns_and_a_stopped_one_ends_as_an_unbroken_one() {
     // Ten words in a pattern, some 20 tokens: the loss of a guess is 4.4.
     let val: f64 = a.last().unwrap()[6].parse().unwrap();
     assert!(val < 3.0, "{:?}", a.last());
+}
+
+#[test]
+fn a_stopped_fine_tuning_goes_on_and_ends_as_an_unbroken_one() {
+    const RUN: &str = "finetune/sst-2/pretrained/seed-0";
+    let args = ["--set", "tuning.config.epochs=30", "--set", "tuning.config.lr=[1e-3, 3e-3]"];
+    let (unbroken, stopped) = (Place::new(), Place::new());
+    for place in [&unbroken, &stopped] {
+        place.ok("pretrain", &args);
+    }
+    unbroken.ok("finetune", &args);
+    stop_after(&stopped, "finetune", &args, RUN, 3);
+    assert!(!stopped.results().join(RUN).join("predictions.csv").exists(), "it had ended");
+    let mut again = args.to_vec();
+    again.push("--resume");
+    stopped.ok("finetune", &again);
+
+    let (a, b) = (unbroken.results().join(RUN), stopped.results().join(RUN));
+    assert_eq!(rows(&a).len(), 60);
+    assert_eq!(rows(&a), rows(&b));
+    let predictions = |run: &Path| fs::read_to_string(run.join("predictions.csv")).unwrap();
+    assert_eq!(predictions(&a), predictions(&b));
+}
+
+#[test]
+fn rate_and_batch_are_chosen_on_the_validation_books_before_pretraining() {
+    let place = Place::new();
+    let args = [
+        "--set",
+        "pretrain.models=[{name=\"transformer\", layers={transformer={n_layers=1, n_heads=2, \
+                 d_model=16}}, tokens=7680, lr=[1e-5, 1e-2]}]",
+        "--set",
+        "pretrain.search={seed=100, tokens=7680, warmup=0.1, batch=[4, 8]}",
+    ];
+    let output = place.run("pretrain", &args).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("first: gpt1 run rates --preset smoke"), "{}", said(&output));
+    let output =
+        place.run("rates", &args).args(["--set", "pretrain.search.seed=0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("pretrain.search.seed"), "{}", said(&output));
+
+    place.ok("rates", &args);
+    place.ok("pretrain", &args);
+    let record = |run: &str| -> serde_json::Value {
+        let text = fs::read_to_string(place.results().join(run).join("run.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let mut best = (f64::INFINITY, 0, 0.0);
+    for batch in [4, 8] {
+        for lr in [1e-5, 1e-2] {
+            let run = format!("rates/own-books/transformer-batch-{batch}-lr-{lr}/seed-100");
+            let metrics = record(&run)["metrics"].clone();
+            assert!(metrics.get("test/loss").is_none(), "a search reads no test books: {metrics}");
+            let loss = metrics["val/loss"].as_f64().unwrap();
+            if loss < best.0 {
+                best = (loss, batch, lr);
+            }
+        }
+    }
+    let run = record("pretrain/own-books/transformer/seed-0");
+    let train = &run["config"]["train"];
+    assert_eq!(train["batch"].as_u64(), Some(best.1));
+    assert_eq!(train["lr"].as_f64(), Some(best.2));
+    assert!(best.2 > 1e-3, "{best:?}");
+    assert!(run["metrics"].get("test/loss").is_some());
+    let drawn = place.command(&["figures"]).output().unwrap();
+    assert!(drawn.status.success(), "{}", said(&drawn));
+    assert!(place.results().join("rates/rates-own-books.svg").is_file());
 }
 
 #[test]

@@ -22,6 +22,7 @@ use ledger::stats::{Estimate, Scale, mean_over_seeds, paired_ratio};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::rates::{self, Choice, Search};
 use super::{Books, ended_with, measured, seeds, stations_of};
 use crate::GPT1;
 use crate::figures;
@@ -43,10 +44,12 @@ pub struct Preset {
     pub seeds: u64,
     /// Tokens that a window predicts: the models' context.
     pub length: usize,
-    /// Windows of a micro-batch.
+    /// Windows of a micro-batch, unless the search offers others.
     pub batch: usize,
     /// Micro-batches of an update.
     pub accumulate: u64,
+    /// Whether blocks are computed again for the gradient instead of kept.
+    pub recompute: bool,
     /// Share of the updates over which the rate rises.
     pub warmup: f64,
     /// Decay of matrices and embeddings.
@@ -67,6 +70,8 @@ pub struct Preset {
     pub save_every: u64,
     /// How many times the weights are kept.
     pub stations: u32,
+    /// How rate and batch are chosen where there are several; see [`super::rates`].
+    pub search: Option<Search>,
     /// The models; the first is the one that later studies start from.
     pub models: Vec<ModelPreset>,
 }
@@ -79,10 +84,10 @@ pub struct ModelPreset {
     pub name: String,
     /// Its layers.
     pub layers: Layers,
-    /// Updates in all.
-    pub steps: u64,
-    /// The highest rate.
-    pub lr: f64,
+    /// Tokens read in all; updates follow from the batch.
+    pub tokens: u64,
+    /// The highest rate; where there are several, or several batches, the study `rates` has chosen.
+    pub lr: Vec<f64>,
 }
 
 /// Layers of a model.
@@ -126,6 +131,7 @@ impl Preset {
         &self,
         preset: &str,
         model: &ModelPreset,
+        choice: Choice,
         vocab: i64,
         data_sha256: &str,
     ) -> Result<Config, PresetError> {
@@ -136,13 +142,13 @@ impl Preset {
         let of_model = format!("models.{}", model.name);
         let counts = [
             ("length".to_owned(), self.length as u64),
-            ("batch".to_owned(), self.batch as u64),
+            ("batch".to_owned(), choice.batch as u64),
             ("accumulate".to_owned(), self.accumulate),
             ("row_every".to_owned(), self.row_every),
             ("save_every".to_owned(), self.save_every),
             ("val_windows".to_owned(), self.val_windows as u64),
             ("stations".to_owned(), u64::from(self.stations)),
-            (format!("{of_model}.steps"), model.steps),
+            (format!("{of_model}.tokens"), model.tokens),
         ];
         if let Some((key, found)) = counts.into_iter().find(|(_, n)| *n == 0 || *n > 1 << 40) {
             return refuse(&key, (found as i64).to_string(), "a whole number from 1");
@@ -153,7 +159,7 @@ impl Preset {
         if !(0.0..1.0).contains(&self.warmup) {
             return refuse("warmup", self.warmup.to_string(), "a share of the updates below 1");
         }
-        let positive = [("clip".to_owned(), self.clip), (format!("{of_model}.lr"), model.lr)];
+        let positive = [("clip".to_owned(), self.clip), (format!("{of_model}.lr"), choice.lr)];
         if let Some((key, x)) = positive.into_iter().find(|(_, x)| !(*x > 0.0 && x.is_finite())) {
             return refuse(&key, x.to_string(), "a number above 0");
         }
@@ -162,14 +168,17 @@ impl Preset {
             let wanted = "whole numbers from 1, heads that divide the channels, dropout below 1";
             return refuse(&format!("{of_model}.layers.{field}"), found, wanted);
         }
+        let of_update = (choice.batch * self.length) as u64 * self.accumulate;
+        let steps = (model.tokens / of_update).max(1);
         Ok(Config {
             shape,
             length: self.length,
-            batch: self.batch,
+            batch: choice.batch,
             accumulate: self.accumulate,
-            steps: model.steps,
-            lr: model.lr,
-            warmup: (self.warmup * model.steps as f64).round() as u64,
+            recompute: self.recompute,
+            steps,
+            lr: choice.lr,
+            warmup: (self.warmup * steps as f64).round() as u64,
             weight_decay: self.weight_decay,
             clip: self.clip,
             row_every: self.row_every,
@@ -177,8 +186,29 @@ impl Preset {
             val_windows: self.val_windows,
             save_every: self.save_every,
             stations: self.stations,
+            test: true,
             data_sha256: data_sha256.to_owned(),
         })
+    }
+
+    /// Refuses what cannot be before anything is fetched or encoded.
+    ///
+    /// # Errors
+    /// A value that no run can use.
+    pub fn check(&self, preset: &str) -> Result<(), PresetError> {
+        for model in &self.models {
+            let choices = rates::choices(self, model);
+            if choices.is_empty() {
+                let (preset, key) =
+                    (preset.to_owned(), format!("pretrain.models.{}.lr", model.name));
+                let (found, wanted) = ("none".to_owned(), "at least one rate and one batch");
+                return Err(PresetError::Value { preset, key, found, wanted });
+            }
+            for choice in choices {
+                self.config(preset, model, choice, 1, "")?;
+            }
+        }
+        Ok(())
     }
 
     fn shape(&self, model: &ModelPreset, vocab: i64) -> Shape {
@@ -218,17 +248,19 @@ impl Preset {
 /// A preset that does not fit, data that cannot be had.
 pub fn plans(session: &Session, lookup: &Lookup) -> anyhow::Result<Vec<(Plan, Config)>> {
     let super::Preset { books, pretrain: preset, .. } = session.preset()?;
-    // What cannot be is refused before anything is fetched or encoded.
-    for model in &preset.models {
-        preset.config(&session.preset, model, 1, "")?;
-    }
+    preset.check(&session.preset)?;
     let shelf = books.shelf(None, lookup)?;
     let corpus = books.corpus(&shelf, lookup)?;
     let vocab = corpus.tokenizer.vocab_size() as i64;
+    let choices: Vec<Choice> = preset
+        .models
+        .iter()
+        .map(|model| rates::chosen(session, &preset, model, &shelf.name, &books, vocab, &corpus))
+        .collect::<anyhow::Result<_>>()?;
     let mut plans = Vec::new();
     for seed in seeds(session, preset.seeds) {
-        for model in &preset.models {
-            let train = preset.config(&session.preset, model, vocab, &corpus.sha256)?;
+        for (model, &choice) in preset.models.iter().zip(&choices) {
+            let train = preset.config(&session.preset, model, choice, vocab, &corpus.sha256)?;
             let config = RunConfig { books: books.clone(), train: train.clone() };
             let (data, variant) = (shelf.name.clone(), model.name.clone());
             let config = serde_json::to_value(config)?;
@@ -245,7 +277,7 @@ pub fn plans(session: &Session, lookup: &Lookup) -> anyhow::Result<Vec<(Plan, Co
 pub fn run(session: &Session) -> anyhow::Result<()> {
     let plans = plans(session, &session.lookup)?;
     if session.dry_run {
-        return describe(session, &plans);
+        return describe(session, STUDY, &plans);
     }
     session.grid(GPT1.study(STUDY)?, plans.into_iter().map(|(plan, _)| plan).collect())?;
     Ok(())
@@ -272,8 +304,12 @@ const TIMED: u64 = 2;
 
 /// `--dry-run`: the resolved configuration of every run, and what it costs; the time is that of a few updates on
 /// tokens that mean nothing.
-fn describe(session: &Session, plans: &[(Plan, Config)]) -> anyhow::Result<()> {
-    let study = GPT1.study(STUDY)?;
+pub(super) fn describe(
+    session: &Session,
+    study: &str,
+    plans: &[(Plan, Config)],
+) -> anyhow::Result<()> {
+    let study = GPT1.study(study)?;
     let mut out = String::new();
     let mut seconds = 0.0;
     tch::set_num_threads(if session.device.is_cuda() { session.threads as i32 } else { 1 });
