@@ -1,4 +1,6 @@
-//! Scaling laws (Kaplan et al. 2020, Hoffmann et al. 2022): counts and the laws themselves.
+//! Scaling laws (Kaplan et al. 2020, Hoffmann et al. 2022): counts of parameters and FLOPs, fits.
 
 pub mod counts;
 pub mod fit;
+pub mod table;
+pub mod verbs;
