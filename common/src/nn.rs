@@ -3,8 +3,10 @@
 use tch::Tensor;
 use tch::nn::VarStore;
 
+pub mod language_model;
 pub mod locally_connected;
 pub mod lrn;
+pub mod lstm;
 pub mod mlstm;
 pub mod probe;
 pub mod transformer;

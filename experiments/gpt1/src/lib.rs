@@ -5,13 +5,13 @@
 use common::experiment::{Experiment, Study};
 use common::preset::Source;
 
+pub use common::nn::{language_model as model, lstm};
+
 pub mod bag;
 pub mod figures;
 pub mod finetune;
 pub mod forms;
 pub mod generate;
-pub mod lstm;
-pub mod model;
 pub mod pretrain;
 pub mod scores;
 pub mod studies;

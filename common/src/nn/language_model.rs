@@ -7,16 +7,16 @@
 
 use std::collections::HashMap;
 
-use common::checkpoint;
-use common::nn::probe::Probe;
-use common::nn::transformer::parts::tied_loss;
-use common::nn::transformer::{Transformer, TransformerConfig};
-use common::rng;
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
-use crate::lstm::{Lstm, LstmConfig};
+use super::lstm::{Lstm, LstmConfig};
+use super::probe::Probe;
+use super::transformer::parts::tied_loss;
+use super::transformer::{Transformer, TransformerConfig};
+use crate::checkpoint;
+use crate::rng;
 
 /// Which model, and its shape.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
