@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use ledger::run::{
     Existing, Found, RunError, RunKey, RunRecord, Status, digest, look, run_folders,
@@ -27,6 +28,35 @@ pub struct Head {
     pub lead: Vec<String>,
     /// The precision that runs use unless `--precision` says otherwise.
     pub precision: Precision,
+}
+
+/// One of several commands that share a grid's runs: `0/4` to `3/4`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// From 0.
+    index: usize,
+    /// How many there are.
+    of: usize,
+}
+
+impl Shard {
+    /// Whether the run at this place of a grid is this command's.
+    fn has(self, place: usize) -> bool {
+        place % self.of == self.index
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts =
+            text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match parts {
+            Some((index, of)) if index < of => Ok(Self { index, of }),
+            _ => Err(format!("{text}: wanted I/N with I from 0 and below N, e.g. 0/4")),
+        }
+    }
 }
 
 /// One command line, resolved.
@@ -60,6 +90,8 @@ pub struct Session {
     pub json: bool,
     /// No progress.
     pub quiet: bool,
+    /// Which of the runs are this command's; without it, all.
+    pub shard: Option<Shard>,
     /// The command that goes on with an interrupted run.
     pub resume_command: String,
     /// Whether `--resume` has found a half-done run: what follows it may start anew.
@@ -111,8 +143,13 @@ impl Session {
             if self.device.is_cuda() { (1, self.threads) } else { (self.threads, 1) };
         let mut progress = Progress::new(self.quiet);
         let mut jobs = Vec::new();
-        let specs: Vec<Spec> =
-            plans.into_iter().map(|plan| self.spec(study, plan, threads)).collect();
+        let own = |place: usize| self.shard.is_none_or(|shard| shard.has(place));
+        let specs: Vec<Spec> = plans
+            .into_iter()
+            .enumerate()
+            .filter(|(place, _)| own(*place))
+            .map(|(_, plan)| self.spec(study, plan, threads))
+            .collect();
         let mut begun = false;
         for spec in &specs {
             let name = format!("{} seed {}", spec.key.variant, spec.key.seed);
@@ -131,8 +168,8 @@ impl Session {
             }
             jobs.push(Job { name, spec: spec.clone() });
         }
-        if let (Existing::Resume { .. }, false, false, Some(first)) =
-            (self.existing, begun, self.resumed.get(), specs.first())
+        if let (Existing::Resume { .. }, None, false, false, Some(first)) =
+            (self.existing, self.shard, begun, self.resumed.get(), specs.first())
         {
             return Err(RunError::NothingToResume(first.folder()).into());
         }
@@ -187,7 +224,7 @@ impl Session {
     pub fn run(&self, names: &[String]) -> anyhow::Result<()> {
         let studies = self.studies(names)?;
         // Before anything is fetched. `grid` looks again, run by run.
-        if matches!(self.existing, Existing::Resume { .. }) {
+        if matches!(self.existing, Existing::Resume { .. }) && self.shard.is_none() {
             let folder = |study: &Study| {
                 self.results.join(self.experiment.name).join(&self.preset).join(study.name)
             };
@@ -239,4 +276,21 @@ pub fn preset_in_paths(
     } else {
         format!("{}+{:.8}", source.name, digest(&asked))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_share_every_run_and_none_twice() {
+        let shards: Vec<Shard> = (0..3).map(|i| format!("{i}/3").parse().unwrap()).collect();
+        for place in 0..10 {
+            assert_eq!(shards.iter().filter(|shard| shard.has(place)).count(), 1, "{place}");
+        }
+        for wrong in ["3/3", "1", "a/2", "-1/2", "0/0"] {
+            let error = wrong.parse::<Shard>().unwrap_err();
+            assert!(error.contains("wanted I/N"), "{error}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::data::lookup::Lookup;
 use crate::device::{self, DeviceChoice, Precision};
 use crate::experiment::Experiment;
 use crate::preset::Source;
-use crate::session::{Head, Session, preset_in_paths};
+use crate::session::{Head, Session, Shard, preset_in_paths};
 
 /// The verbs that every experiment has.
 #[derive(Debug, Subcommand)]
@@ -68,6 +68,9 @@ pub struct RunArgs {
     /// Start anew, replacing what is there
     #[arg(long)]
     pub overwrite: bool,
+    /// Make only every N-th run, from the I-th on (I from 0), and go on with half-done ones: for job arrays
+    #[arg(long, value_name = "I/N", conflicts_with = "overwrite")]
+    pub index: Option<Shard>,
     /// The results folder
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
@@ -163,7 +166,7 @@ impl RunArgs {
         let device = self.device.parse::<DeviceChoice>()?.resolve()?;
         let threads = device::threads(self.threads)?;
         device::configure_threads(threads);
-        let existing = match (self.resume, self.overwrite) {
+        let existing = match (self.resume || self.index.is_some(), self.overwrite) {
             (true, _) => Existing::Resume { allow_inexact: self.allow_inexact },
             (_, true) => Existing::Overwrite,
             _ => Existing::Keep,
@@ -183,6 +186,7 @@ impl RunArgs {
             dry_run: self.dry_run,
             json: self.json,
             quiet: self.quiet,
+            shard: self.index,
             resume_command: super::resume_command(),
             resumed: Cell::default(),
         })
