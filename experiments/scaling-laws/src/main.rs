@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use scaling_laws::verbs;
+use common::cli;
+use scaling_laws::{SCALING_LAWS, verbs};
 
 #[derive(Parser)]
-#[command(version, about = "Scaling laws: fits to tables of runs")]
+#[command(version, about = SCALING_LAWS.about)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -15,16 +16,14 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     #[command(flatten)]
+    Shared(cli::Command),
+    #[command(flatten)]
     Own(verbs::Verb),
 }
 
 fn main() -> ExitCode {
-    let Verb::Own(verb) = Cli::parse().verb;
-    match verbs::execute(verb) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+    match Cli::parse().verb {
+        Verb::Shared(command) => cli::exit(|| cli::execute(&SCALING_LAWS, command)),
+        Verb::Own(verb) => cli::exit(|| verbs::execute(verb)),
     }
 }

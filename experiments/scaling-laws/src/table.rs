@@ -1,8 +1,10 @@
 //! A table of runs read from CSV, every bad cell named by its line.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::exclude::{Exclude, ExcludeError};
 use crate::fit::Point;
 
 /// Why a table cannot be fitted.
@@ -28,10 +30,18 @@ pub enum TableError {
         /// Up to three names.
         nearest: String,
     },
+    /// Two columns of one name.
+    #[error("{path}: two columns are called {name:?}; rename one")]
+    TwoColumns {
+        /// The file.
+        path: PathBuf,
+        /// Their name.
+        name: String,
+    },
     /// A cell that is not a positive number.
     #[error(
-        "{path}, line {line}: column {column:?} holds {found:?}, wanted a positive number; mend \
-         or remove the line"
+        "{path}, line {line}: column {column:?} holds {found:?}, wanted a positive number; mend or \
+         remove the line, or leave it out with --exclude"
     )]
     Cell {
         /// The file.
@@ -42,6 +52,16 @@ pub enum TableError {
         column: String,
         /// What stands there.
         found: String,
+    },
+    /// A row that `--exclude` cannot be asked about.
+    #[error("{path}, line {line}: {source}")]
+    Exclude {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+        /// What is wrong.
+        source: ExcludeError,
     },
     /// The same run twice.
     #[error("{path}, line {line}: the same values as line {first}; remove one of the two")]
@@ -64,47 +84,101 @@ pub struct Column {
     pub flag: &'static str,
 }
 
-/// Reads the runs of `path`: `x` (and `y` where the form has two variables) and the loss.
+/// Where the variables of a law stand.
+#[derive(Debug, Clone)]
+pub enum Variables {
+    /// The one variable of a power law.
+    One(Column),
+    /// Parameters and tokens.
+    ParamsTokens(Column, Column),
+    /// Parameters and training FLOPs; tokens are `C/(6·N)`.
+    ParamsFlops(Column, Column),
+    /// Tokens and training FLOPs; parameters are `C/(6·D)`.
+    TokensFlops(Column, Column),
+}
+
+/// Reads the runs of `path`, less those that `exclude` leaves out.
 ///
 /// # Errors
 /// Names the line of a missing, negative, duplicate or text cell, and of columns not found the
 /// nearest names.
 pub fn read(
     path: &Path,
-    x: &Column,
-    y: Option<&Column>,
+    variables: &Variables,
     loss: &Column,
+    exclude: Option<&Exclude>,
+) -> Result<Vec<Point>, TableError> {
+    let file = std::fs::File::open(path)
+        .map_err(|error| TableError::Csv { path: path.to_owned(), source: error.into() })?;
+    read_from(path, file, variables, loss, exclude)
+}
+
+/// [`read`] of what `from` gives; `path` is what error messages call it.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_from(
+    path: &Path,
+    from: impl io::Read,
+    variables: &Variables,
+    loss: &Column,
+    exclude: Option<&Exclude>,
 ) -> Result<Vec<Point>, TableError> {
     let bad = |source| TableError::Csv { path: path.to_owned(), source };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(bad)?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(from);
     let header = reader.headers().map_err(bad)?.clone();
     let find = |column: &Column| {
-        header
-            .iter()
-            .position(|h| h == column.name)
-            .ok_or_else(|| missing(path, column, header.iter()))
+        let mut at = (0..header.len()).filter(|&i| header[i] == column.name);
+        let first = at.next().ok_or_else(|| missing(path, column, header.iter()))?;
+        match at.next() {
+            None => Ok(first),
+            Some(_) => {
+                Err(TableError::TwoColumns { path: path.to_owned(), name: column.name.clone() })
+            }
+        }
     };
-    let at = (find(x)?, y.map(find).transpose()?, find(loss)?);
+    let (x, y) = match variables {
+        Variables::One(x) => (find(x)?, None),
+        Variables::ParamsTokens(x, y)
+        | Variables::ParamsFlops(x, y)
+        | Variables::TokensFlops(x, y) => (find(x)?, Some(find(y)?)),
+    };
+    let loss = find(loss)?;
+    let asked: HashMap<&str, usize> = exclude
+        .into_iter()
+        .flat_map(Exclude::columns)
+        .map(|name| Ok((name, find(&Column { name: name.to_owned(), flag: "--exclude" })?)))
+        .collect::<Result<_, TableError>>()?;
     let (mut points, mut seen) = (vec![], HashMap::new());
     for record in reader.records() {
         let record = record.map_err(bad)?;
         let line = record.position().map_or(0, csv::Position::line);
+        let cell = |i: usize| record.get(i).unwrap_or("");
+        if let Some(exclude) = exclude
+            && exclude.holds(|name| cell(asked[name])).map_err(|source| TableError::Exclude {
+                path: path.to_owned(),
+                line,
+                source,
+            })?
+        {
+            continue;
+        }
         let number = |i: usize| {
-            let text = record.get(i).unwrap_or("");
-            text.parse::<f64>().ok().filter(|v| v.is_finite() && *v > 0.0).ok_or_else(|| {
-                TableError::Cell {
-                    path: path.to_owned(),
-                    line,
-                    column: header.get(i).unwrap_or("").to_owned(),
-                    found: text.to_owned(),
-                }
+            let positive = cell(i).parse::<f64>().ok().filter(|v| v.is_finite() && *v > 0.0);
+            positive.ok_or_else(|| TableError::Cell {
+                path: path.to_owned(),
+                line,
+                column: header.get(i).unwrap_or("").to_owned(),
+                found: cell(i).to_owned(),
             })
         };
-        let point = Point {
-            x: number(at.0)?,
-            y: at.1.map(number).transpose()?.unwrap_or(1.0),
-            loss: number(at.2)?,
+        let (first, second) = (number(x)?, y.map(number).transpose()?.unwrap_or(1.0));
+        let (x, y) = match variables {
+            Variables::One(_) | Variables::ParamsTokens(..) => (first, second),
+            Variables::ParamsFlops(..) => (first, second / (6.0 * first)),
+            Variables::TokensFlops(..) => (second / (6.0 * first), first),
         };
+        let point = Point { x, y, loss: number(loss)? };
         // Seeds may repeat a size, never its loss to the last digit.
         let key = [point.x, point.y, point.loss].map(f64::to_bits);
         if let Some(first) = seen.insert(key, line) {

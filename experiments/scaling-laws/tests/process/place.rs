@@ -1,0 +1,98 @@
+//! A place of its own for each test: text, cache and results, and the binary started on them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+pub(crate) struct Place(tempfile::TempDir);
+
+/// What every command of [`Place::run`] sets: the text is our own, and none other is judged.
+const SETS: [&str; 6] =
+    ["--set", "text.own=text.txt", "--set", "transfer=[]", "--set", "text.name=made-up"];
+
+impl Place {
+    /// A place with a text that can be learned: sentences of a few words in a few orders.
+    pub(crate) fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        let words = ["the", "old", "house", "stood", "by", "a", "river", "and", "no", "one"];
+        let line = |i: usize| {
+            let words: Vec<&str> = (0..8).map(|j| words[(i * 3 + j * j + i * j) % 10]).collect();
+            words.join(" ") + ".\n"
+        };
+        fs::write(place.path("text.txt"), (0..6000).map(line).collect::<String>()).unwrap();
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The binary with `args` and an environment of its own.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scaling-laws"));
+        command.args(args).current_dir(self.0.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("LANDMARKS_CACHE", self.path("cache"));
+        command
+    }
+
+    /// `run` (or `plan`) of the smoke preset on this place's text, one process at a time.
+    pub(crate) fn on_text(&self, verb: &str, args: &[&str]) -> Command {
+        let fixed = [verb, "--preset", "smoke", "--threads", "1", "--device", "cpu", "--offline"];
+        self.command(&[&fixed[..], &SETS, args].concat())
+    }
+
+    /// The only preset folder below the results.
+    pub(crate) fn results(&self) -> PathBuf {
+        let root = self.path("results/scaling-laws");
+        let mut folders: Vec<PathBuf> =
+            fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).collect();
+        folders.retain(|path| path.is_dir());
+        assert_eq!(folders.len(), 1, "{folders:?}");
+        folders.remove(0)
+    }
+
+    /// Every `run.json` of a study.
+    pub(crate) fn records(&self, study: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        walk(&self.results().join(study), &mut |path| {
+            if path.file_name().is_some_and(|name| name == "run.json") {
+                found.push(path.to_owned());
+            }
+        });
+        found.sort();
+        found
+    }
+}
+
+fn walk(folder: &Path, see: &mut dyn FnMut(&Path)) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, see);
+        } else {
+            see(&path);
+        }
+    }
+}
+
+/// Runs a command that has to succeed; its stdout and stderr.
+pub(crate) fn succeeds(mut command: Command) -> (String, String) {
+    let output = command.output().unwrap();
+    let (out, err) = texts(&output);
+    assert!(output.status.success(), "{command:?}\n{out}\n{err}");
+    (out, err)
+}
+
+/// Runs a command that has to fail; its stderr.
+pub(crate) fn fails(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let (out, err) = texts(&output);
+    assert!(!output.status.success(), "{command:?}\n{out}\n{err}");
+    err
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
