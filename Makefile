@@ -1,5 +1,5 @@
 # Each experiment is a binary of its name under experiments/, and a target here.
-EXPERIMENTS := alexnet sentiment-neuron gpt1
+EXPERIMENTS := alexnet sentiment-neuron gpt1 scaling-laws
 
 # Passed on to an experiment when given: make alexnet PRESET=overnight STUDY=relu-vs-tanh SEEDS=5
 PRESET ?=
@@ -64,7 +64,7 @@ lint: setup ## check formatting and lints
 	@$(cargo) clippy --release --workspace --all-targets -- -D warnings
 
 bench: setup ## time the hot paths beside PyTorch
-	@for table in run photos tokenizer language_model; do $(clean) bench/$$table; done
+	@for table in run photos tokenizer language_model fits; do $(clean) bench/$$table; done
 
 report: ledger ## write results/ledger.csv and results/index.html from what is in results/
 	@$(ledger_run) report
