@@ -22,11 +22,13 @@ mod palette;
 mod panel;
 mod picture;
 mod raster;
+mod table;
 
 pub use coloured::coloured_text;
 pub use gallery::{Bar, Gallery, Mark, Scaling, Tile};
 pub(crate) use picture::DATA_URI;
 pub use picture::Picture;
+pub use table::Table;
 
 /// The largest SVG we write, in bytes; the same limit holds for published figures.
 pub const MAX_SVG_BYTES: usize = 300_000;
@@ -60,6 +62,8 @@ pub struct Panel {
     pub references: Vec<Reference>,
     /// Pictures; where there are any, axes, series and references are not drawn.
     pub gallery: Option<Gallery>,
+    /// Texts, in the same way.
+    pub table: Option<Table>,
 }
 
 /// One axis. The unit belongs in the label: `"training error (%)"`.

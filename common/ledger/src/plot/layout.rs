@@ -6,9 +6,9 @@ use plotters::style::Color as _;
 use super::axis::{self, Settled, Side, Tick};
 use super::canvas::{self, Align, Canvas, DRAWS, Type, units};
 use super::font::{self, Weight};
-use super::gallery::LaidOut;
 use super::panel::{self, Frame};
 use super::{Axis, Figure, Panel, Scale, legend, palette};
+use super::{gallery, table};
 
 const MARGIN: f64 = 14.0;
 const GAP: f64 = 18.0;
@@ -48,7 +48,29 @@ struct Prepared<'a> {
     left: f64,
     y_label: Vec<String>,
     title: Vec<String>,
-    gallery: Option<LaidOut<'a>>,
+    inside: Option<Inside<'a>>,
+}
+
+/// What stands in a panel in place of axes.
+enum Inside<'a> {
+    Gallery(gallery::LaidOut<'a>),
+    Table(table::LaidOut),
+}
+
+impl Inside<'_> {
+    fn height(&self) -> f64 {
+        match self {
+            Self::Gallery(gallery) => gallery.height,
+            Self::Table(table) => table.height,
+        }
+    }
+
+    fn draw(&self, canvas: &mut Canvas, left: f64, top: f64) {
+        match self {
+            Self::Gallery(gallery) => gallery.draw(canvas, left, top),
+            Self::Table(table) => table.draw(canvas, left, top),
+        }
+    }
 }
 
 /// Draws the figure; points within `cell` px of each other may be merged.
@@ -82,8 +104,8 @@ pub(super) fn draw(figure: &Figure, cell: f64) -> String {
         y = top;
         for (column, p) in row.iter().enumerate() {
             let cell = MARGIN + column as f64 * (cell_width + GAP);
-            if let Some(gallery) = &p.gallery {
-                let (width, height) = (cell_width, gallery.height);
+            if let Some(inside) = &p.inside {
+                let (width, height) = (cell_width, inside.height());
                 y = y.max(top + height + 0.5 * sizes.text);
                 x_label_at.push(y);
                 let frame = Frame { left: cell, top, width, height, x: p.x, y: p.y };
@@ -113,8 +135,8 @@ pub(super) fn draw(figure: &Figure, cell: f64) -> String {
         area.draw(&Rectangle::new(corners, palette::PAPER.filled())).expect(DRAWS);
     });
     for ((p, (frame, ticks)), label_y) in prepared.iter().zip(&frames).zip(&x_label_at) {
-        if let Some(gallery) = &p.gallery {
-            gallery.draw(&mut canvas, frame.left, frame.top);
+        if let Some(inside) = &p.inside {
+            inside.draw(&mut canvas, frame.left, frame.top);
             draw_labels(&mut canvas, p, frame, *label_y, &sizes);
             continue;
         }
@@ -144,9 +166,13 @@ pub(super) fn draw(figure: &Figure, cell: f64) -> String {
 
 fn prepare<'a>(panel: &'a Panel, sizes: &Sizes, cell_width: f64, plot_height: f64) -> Prepared<'a> {
     let (x, y) = (axis::settle(panel, Side::X), axis::settle(panel, Side::Y));
-    if let Some(gallery) = &panel.gallery {
+    let gallery = panel.gallery.as_ref();
+    let inside = gallery.map(|of| Inside::Gallery(of.lay_out(cell_width, sizes.tick())));
+    let table = panel.table.as_ref();
+    let inside =
+        inside.or_else(|| table.map(|of| Inside::Table(of.lay_out(cell_width, sizes.tick()))));
+    if inside.is_some() {
         let title = font::wrap(&panel.title, sizes.text, Weight::SemiBold, cell_width);
-        let gallery = Some(gallery.lay_out(cell_width, sizes.tick()));
         return Prepared {
             panel,
             x,
@@ -155,7 +181,7 @@ fn prepare<'a>(panel: &'a Panel, sizes: &Sizes, cell_width: f64, plot_height: f6
             left: 0.0,
             y_label: vec![],
             title,
-            gallery,
+            inside,
         };
     }
     let most = (plot_height / (3.0 * sizes.tick())).floor().clamp(3.0, 9.0) as usize;
@@ -168,7 +194,7 @@ fn prepare<'a>(panel: &'a Panel, sizes: &Sizes, cell_width: f64, plot_height: f6
     let y_label = font::wrap(&panel.y.label, sizes.text, Weight::Regular, plot_height);
     let left = widest + 10.0 + y_label.len() as f64 * 1.3 * sizes.text + 4.0;
     let title = font::wrap(&panel.title, sizes.text, Weight::SemiBold, cell_width - left);
-    Prepared { panel, x, y, y_ticks, left, y_label, title, gallery: None }
+    Prepared { panel, x, y, y_ticks, left, y_label, title, inside: None }
 }
 
 /// Ticks along a horizontal axis `width` px long: as many as stand clear of each other.

@@ -472,3 +472,19 @@ fn a_marked_picture_has_a_frame_in_its_marks_colour_and_the_others_have_none() {
         assert_eq!(pixel(&png, left + width / 2.0, top + height / 2.0), (128, 128, 128));
     }
 }
+
+#[test]
+fn a_table_wraps_its_texts_and_stands_in_the_picture() {
+    let table = Table {
+        columns: vec![("before".into(), 1.0), ("after".into(), 1.0)],
+        rows: vec![vec!["a dull & flat film".into(), "a bright one ".repeat(12)]],
+    };
+    let figure = figure(Panel { table: Some(table), ..Panel::default() });
+    let svg = figure.to_svg().unwrap();
+    for wanted in ["before", "after", "a dull &amp; flat film"] {
+        assert!(svg.contains(wanted), "{wanted} is not in\n{svg}");
+    }
+    // Twelve times two words do not fit one line of half the width.
+    assert!(svg.matches("a bright one").count() > 1);
+    figure.to_png().unwrap();
+}
