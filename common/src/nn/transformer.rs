@@ -13,6 +13,7 @@
 //!
 //! `B` sequences, `T` tokens, `C` channels (`d_model`), `H` heads of `D = C / H`, `V` vocabulary.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -24,10 +25,12 @@ use crate::shim::recompute::recompute;
 
 mod block;
 mod cache;
+mod padding;
 pub mod parts;
 
 use block::Block;
 pub use cache::Cache;
+pub use padding::Padding;
 
 /// Where a block's norms stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,16 +193,32 @@ impl Transformer {
     /// # Panics
     /// If a sequence is longer than the context.
     pub fn forward(&self, ids: &Tensor, train: bool, probe: &Probe) -> Tensor {
-        let mut xs = probe.see("embedding", self.embed(ids, 0, train)); // [B, T, C]
+        let positions = self.positions.i(self.span(0, ids)); // [T, C]
+        let mut xs = probe.see("embedding", self.embed(ids, &positions, train)); // [B, T, C]
         for (i, block) in self.blocks.iter().enumerate() {
             xs = if self.recompute && train {
                 let block = Arc::clone(block);
-                let piece = move |xs: &Tensor| block.forward(xs, None, true);
+                let piece = move |xs: &Tensor| block.forward(xs, None, None, true);
                 recompute(&xs, piece).unwrap_or_else(|err| panic!("{err}"))
             } else {
-                block.forward(&xs, None, train)
+                block.forward(&xs, None, None, train)
             }; // [B, T, C]
             xs = probe.see(format_args!("block{i}"), xs);
+        }
+        self.finish(xs)
+    }
+
+    /// As [`Transformer::forward`] where some of `ids: [B, T]` are padding: no token sees those, and they take no
+    /// positions. Their own states mean nothing.
+    ///
+    /// # Panics
+    /// If a sequence is longer than the context, or `padding` is of another shape.
+    pub fn forward_padded(&self, ids: &Tensor, padding: &Padding, train: bool) -> Tensor {
+        let span = self.span(0, ids);
+        let mut xs = self.embed(ids, &self.positions_of(padding, span.clone()), train); // [B, T, C]
+        let mask = padding.mask(span); // [B, 1, T, T]
+        for block in &self.blocks {
+            xs = block.forward(&xs, None, mask.as_ref(), train);
         }
         self.finish(xs)
     }
@@ -209,12 +228,33 @@ impl Transformer {
     /// # Panics
     /// If both together are longer than the context, or `B` differs from the cache's.
     pub fn forward_cached(&self, ids: &Tensor, cache: &mut Cache) -> Tensor {
+        let positions = self.positions.i(self.span(cache.len(), ids)); // [t, C]
+        self.go_on(self.embed(ids, &positions, false), None, cache)
+    }
+
+    /// As [`Transformer::forward_cached`] where some tokens are padding: `padding` says which, of those that the
+    /// cache holds and of `ids: [B, t]`.
+    ///
+    /// # Panics
+    /// As [`Transformer::forward_cached`]; if `padding` is of another shape.
+    pub fn forward_cached_padded(
+        &self,
+        ids: &Tensor,
+        padding: &Padding,
+        cache: &mut Cache,
+    ) -> Tensor {
+        let span = self.span(cache.len(), ids);
+        let xs = self.embed(ids, &self.positions_of(padding, span.clone()), false); // [B, t, C]
+        self.go_on(xs, padding.mask(span).as_ref(), cache)
+    }
+
+    /// The states `[B, t, C]` of embedded tokens behind those of the cache.
+    fn go_on(&self, mut xs: Tensor, mask: Option<&Tensor>, cache: &mut Cache) -> Tensor {
         let past = cache.len();
-        let mut xs = self.embed(ids, past, false); // [B, t, C]
         for (block, layer) in self.blocks.iter().zip(cache.layers()) {
-            xs = block.forward(&xs, Some((layer, past)), false);
+            xs = block.forward(&xs, Some((layer, past)), mask, false);
         }
-        cache.advance(ids.size()[1]);
+        cache.advance(xs.size()[1]);
         self.finish(xs)
     }
 
@@ -233,12 +273,22 @@ impl Transformer {
         &self.tokens
     }
 
-    fn embed(&self, ids: &Tensor, past: i64, train: bool) -> Tensor {
-        let length = ids.size()[1];
-        let end = past + length;
+    /// Where `ids: [B, t]` stand that follow `past` tokens.
+    fn span(&self, past: i64, ids: &Tensor) -> Range<i64> {
+        let end = past + ids.size()[1];
         assert!(end <= self.config.context, "{end} tokens, the context is {}", self.config.context);
-        let tokens = Tensor::embedding(&self.tokens, ids, -1, false, false); // [B, T, C]
-        (tokens + self.positions.i(past..end)).dropout(self.config.embedding_dropout, train)
+        past..end
+    }
+
+    /// The positions' embeddings `[B, t, C]` of a span of padded sequences.
+    fn positions_of(&self, padding: &Padding, span: Range<i64>) -> Tensor {
+        Tensor::embedding(&self.positions, &padding.positions(span), -1, false, false)
+    }
+
+    /// The summed embeddings `[B, t, C]` of `ids: [B, t]`.
+    fn embed(&self, ids: &Tensor, positions: &Tensor, train: bool) -> Tensor {
+        let tokens = Tensor::embedding(&self.tokens, ids, -1, false, false); // [B, t, C]
+        (tokens + positions).dropout(self.config.embedding_dropout, train)
     }
 
     fn finish(&self, states: Tensor) -> Tensor {
@@ -367,6 +417,36 @@ mod tests {
             assert_eq!(cache.len(), 9);
             let apart = (Tensor::cat(&states, 1) - whole).abs().max().double_value(&[]);
             assert!(apart < 1e-5, "{norm:?}, bias {bias}: {apart}");
+        }
+    }
+
+    #[test]
+    fn padding_on_either_side_changes_no_state_of_what_is_there() {
+        for (norm, bias) in SHAPES {
+            let (_vs, model) = model(&tiny(norm, bias));
+            let ids = Tensor::from_slice(&[4_i64, 2, 9, 7]).view([1, 4]);
+            let alone = model.forward(&ids, false, &Probe::off()); // [1, 4, C]
+            for left in [0, 1, 3] {
+                let padded = ids.constant_pad_nd([left, 3 - left]); // id 0 stands in for padding
+                let present = Tensor::ones([1, 4], (Kind::Bool, Device::Cpu));
+                let padding = Padding::new(&present.constant_pad_nd([left, 3 - left]));
+                let states = model.forward_padded(&padded, &padding, false);
+                let apart = (states.narrow(1, left, 4) - &alone).abs().max().double_value(&[]);
+                assert!(apart < 1e-5, "{norm:?}, {left} before: {apart}");
+                assert!(states.isfinite().all().int64_value(&[]) == 1);
+                // The same with a cache: a beginning, then token by token.
+                let mut cache = model.cache(1);
+                let pieces: Vec<_> = [(0, 3), (3, 1), (4, 1), (5, 1), (6, 1)]
+                    .into_iter()
+                    .map(|(from, n)| {
+                        let piece = padded.narrow(1, from, n);
+                        model.forward_cached_padded(&piece, &padding, &mut cache)
+                    })
+                    .collect();
+                let cached = Tensor::cat(&pieces, 1).narrow(1, left, 4);
+                let apart = (cached - &alone).abs().max().double_value(&[]);
+                assert!(apart < 1e-5, "{norm:?}, {left} before, cached: {apart}");
+            }
         }
     }
 

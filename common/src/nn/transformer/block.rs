@@ -38,54 +38,65 @@ impl Block {
         }
     }
 
-    /// `[B, T, C]` to the same. `cached` has the keys and values of that many tokens before these.
+    /// `[B, T, C]` to the same. `cached` has the keys and values of that many tokens before these; `mask`
+    /// `[B, 1, T, past + T]` is true where a token sees another, and stands for all earlier ones where it is none.
     pub(super) fn forward(
         &self,
         xs: &Tensor,
         cached: Option<(&mut Layer, i64)>,
+        mask: Option<&Tensor>,
         train: bool,
     ) -> Tensor {
         match self.place {
             NormPlace::Post => {
-                let ns = self.norm1.forward(&(xs + self.attention(xs, cached, train)));
+                let ns = self.norm1.forward(&(xs + self.attention(xs, cached, mask, train)));
                 self.norm2.forward(&(&ns + self.mlp(&ns, train)))
             }
             NormPlace::Pre => {
-                let ns = xs + self.attention(&self.norm1.forward(xs), cached, train);
+                let ns = xs + self.attention(&self.norm1.forward(xs), cached, mask, train);
                 &ns + self.mlp(&self.norm2.forward(&ns), train)
             }
         }
     }
 
     /// Masked self-attention over `xs: [B, T, C]`; same shape out.
-    fn attention(&self, xs: &Tensor, cached: Option<(&mut Layer, i64)>, train: bool) -> Tensor {
+    fn attention(
+        &self,
+        xs: &Tensor,
+        cached: Option<(&mut Layer, i64)>,
+        mask: Option<&Tensor>,
+        train: bool,
+    ) -> Tensor {
         let qkv = self.qkv.forward(xs); // [B, T, 3·C]
         let p = if train { self.attention_dropout } else { 0.0 };
-        let ys = match cached {
-            None => parts::attention(&qkv, self.n_heads, p),
-            Some((layer, past)) => self.attention_cached(&qkv, layer, past),
+        let ys = match (cached, mask) {
+            (None, None) => parts::attention(&qkv, self.n_heads, p),
+            (cached, mask) => self.attention_over(&qkv, cached, mask, p),
         }; // [B, T, C]
         self.proj.forward(&ys).dropout(self.residual_dropout, train)
     }
 
-    /// Attention of `qkv: [B, T, 3·C]` to themselves and the `past` tokens that `layer` holds.
-    fn attention_cached(&self, qkv: &Tensor, layer: &mut Layer, past: i64) -> Tensor {
+    /// Attention of `qkv: [B, T, 3·C]` to themselves and the `past` tokens that a cache's layer holds, as `mask` says.
+    fn attention_over(
+        &self,
+        qkv: &Tensor,
+        cached: Option<(&mut Layer, i64)>,
+        mask: Option<&Tensor>,
+        p: f64,
+    ) -> Tensor {
         let (b, t, c) = qkv.size3().expect("qkv is [B, T, 3·C]");
         let [q, k, v] = parts::split_heads(qkv, self.n_heads); // [B, H, T, D] each
-        let (k, v) = layer.append(&k, &v, past); // [B, H, past + T, D]
+        let past = cached.as_ref().map_or(0, |(_, past)| *past);
+        let (k, v) = match cached {
+            Some((layer, past)) => layer.append(&k, &v, past), // [B, H, past + T, D]
+            None => (k, v),
+        };
         // One token sees all before it; several need the part of the triangle that is theirs.
-        let mask =
-            (t > 1).then(|| Tensor::ones([t, past + t], (Kind::Bool, qkv.device())).tril(past));
-        let ys = Tensor::scaled_dot_product_attention(
-            &q,
-            &k,
-            &v,
-            mask.as_ref(),
-            0.0,
-            false,
-            None,
-            false,
-        );
+        let triangle = (t > 1 && mask.is_none())
+            .then(|| Tensor::ones([t, past + t], (Kind::Bool, qkv.device())).tril(past));
+        let mask = mask.or(triangle.as_ref());
+        let ys =
+            Tensor::scaled_dot_product_attention(&q, &k, &v, mask, p, false, None, false);
         ys.transpose(1, 2).reshape([b, t, c / 3])
     }
 
