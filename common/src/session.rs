@@ -223,16 +223,16 @@ impl Session {
     /// An unknown study; what a study says.
     pub fn run(&self, names: &[String]) -> anyhow::Result<()> {
         let studies = self.studies(names)?;
-        // Before anything is fetched. `grid` looks again, run by run.
+        // Before anything is fetched. `grid` looks again, run by run. A study may have stopped in a run of another
+        // one that it needs.
         if matches!(self.existing, Existing::Resume { .. }) && self.shard.is_none() {
             let folder = |study: &Study| {
                 self.results.join(self.experiment.name).join(&self.preset).join(study.name)
             };
             let first = folder(studies.first().expect("a preset leads with a study"));
-            let begun: Vec<_> = studies
-                .iter()
-                .map(|study| run_folders(&folder(study), None))
-                .collect::<Result<_, _>>()?;
+            let all = self.experiment.studies.iter();
+            let begun: Vec<_> =
+                all.map(|study| run_folders(&folder(study), None)).collect::<Result<_, _>>()?;
             if begun.iter().all(Vec::is_empty) {
                 return Err(RunError::NothingToResume(first).into());
             }
