@@ -1,0 +1,163 @@
+//! The policy, its values, and the reference that it must not run away from.
+//!
+//! What makes it lm-human-preferences': no dropout anywhere; scores are divided by the temperature once and for all, in
+//! sampling as in the update; the value of a response's token comes from the state before that token; value weights
+//! begin at 0. With [`ValueNet::Separate`] values come from a network of their own (Stiennon et al. 2020, App. G.1).
+//!
+//! `B` queries of `P` tokens with responses of `R` tokens, `C` channels, `V` vocabulary.
+
+use std::collections::BTreeMap;
+
+use common::checkpoint::variables;
+use common::nn::probe::Probe;
+use common::nn::transformer::Transformer;
+use common::weights::decoder::Decoder;
+use serde::{Deserialize, Serialize};
+use tch::nn::{self, Init, VarStore};
+use tch::{Device, Kind, Tensor};
+
+use crate::tokens::{predicting, readable};
+
+/// Where values come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ValueNet {
+    /// A head on the policy's own states: Ziegler et al. 2019.
+    Shared,
+    /// A network of its own that starts as the reward model: Stiennon et al. 2020, Ouyang et al. 2022.
+    Separate,
+}
+
+/// A number of each state.
+#[derive(Debug)]
+pub struct Head {
+    /// `[1, C]`
+    ws: Tensor,
+    /// `[1]`
+    bs: Tensor,
+}
+
+impl Head {
+    /// Variables `weight` and `bias` below `path`, the bias 0.
+    pub fn new(path: &nn::Path, d_model: i64, init: Init) -> Self {
+        let bs = path.var("bias", &[1], Init::Const(0.0));
+        Self { ws: path.var("weight", &[1, d_model], init), bs }
+    }
+
+    /// `[…]` of states `[…, C]`.
+    pub fn of(&self, states: &Tensor) -> Tensor {
+        states.linear(&self.ws, Some(&self.bs)).squeeze_dim(-1).to_kind(Kind::Float)
+    }
+}
+
+/// What a policy says of responses: `[B, R]` each.
+#[derive(Debug)]
+pub struct Seen {
+    /// Log-probability of each token, at the temperature.
+    pub log_probs: Tensor,
+    /// Value before each token.
+    pub values: Tensor,
+    /// Entropy of each token's distribution, nats.
+    pub entropy: Tensor,
+}
+
+/// A policy with its values, trained together.
+#[derive(Debug)]
+pub struct Policy {
+    /// All variables: `policy.…`, `value_head.…`, for a separate network `value.…`, and `mean.…`, a running mean of the
+    /// policy's that is not trained.
+    pub vs: VarStore,
+    /// The language model.
+    pub net: Transformer,
+    value: Option<Transformer>,
+    head: Head,
+    mean: Option<Transformer>,
+}
+
+impl Policy {
+    /// A policy that starts as `start`; with a separate value network that starts as `value`, and with a running mean of
+    /// its weights.
+    pub fn new(start: &Decoder, value: Option<&Decoder>, mean: bool, device: Device) -> Self {
+        let vs = VarStore::new(device);
+        let root = vs.root();
+        let net = start.model(&(&root / "policy"), start.config.n_layers);
+        let value = value.map(|from| from.model(&(&root / "value"), from.config.n_layers));
+        let width = value.as_ref().map_or(start.config.d_model, |net| net.config().d_model);
+        let head = Head::new(&(&root / "value_head"), width, Init::Const(0.0));
+        let mean = mean.then(|| start.model(&(&root / "mean"), start.config.n_layers));
+        for (_, variable) in
+            variables(&vs).into_iter().filter(|(name, _)| name.starts_with("mean."))
+        {
+            let _ = variable.set_requires_grad(false);
+        }
+        Self { vs, net, value, head, mean }
+    }
+
+    /// Moves the running mean: `kept` of it stays.
+    pub fn follow(&self, kept: f64) {
+        let own: BTreeMap<String, Tensor> = variables(&self.vs).into_iter().collect();
+        let _no_grad = tch::no_grad_guard();
+        for (name, mean) in &own {
+            if let Some(name) = name.strip_prefix("mean.") {
+                let next = mean * kept + &own[&format!("policy.{name}")] * (1.0 - kept);
+                mean.shallow_clone().copy_(&next);
+            }
+        }
+    }
+
+    /// What it says of `responses: [B, R]` to `queries: [B, P]`, whose padding stands before them.
+    pub fn see(&self, queries: &Tensor, responses: &Tensor, temperature: f64) -> Seen {
+        let read = read_of(queries, responses); // [B, P + R − 1]
+        let query = queries.size()[1];
+        let states = predicting(&states(&self.net, &read), query); // [B, R, C]
+        let log_p = log_softmax(&self.net, &states, temperature); // [B, R, V]
+        let values = match &self.value {
+            None => self.head.of(&states),
+            Some(net) => self.head.of(&predicting(&self::states(net, &read), query)),
+        };
+        let entropy = -(log_p.exp() * &log_p).sum_dim_intlist(-1, false, Kind::Float);
+        Seen { log_probs: chosen(&log_p, responses), values, entropy }
+    }
+
+    /// The policy's language model alone: the running mean, where there is one.
+    pub fn decoder(&self) -> Decoder {
+        let prefix = if self.mean.is_some() { "mean." } else { "policy." };
+        Decoder::of(&self.vs, prefix, self.net.config())
+    }
+}
+
+/// Log-probabilities `[B, R]` of responses by a model that is not trained: the reference.
+pub fn log_probs(
+    net: &Transformer,
+    queries: &Tensor,
+    responses: &Tensor,
+    temperature: f64,
+) -> Tensor {
+    let _no_grad = tch::no_grad_guard();
+    let states = predicting(&states(net, &read_of(queries, responses)), queries.size()[1]);
+    chosen(&log_softmax(net, &states, temperature), responses)
+}
+
+/// Queries and responses behind each other, without the last token, after which nothing is predicted.
+fn read_of(queries: &Tensor, responses: &Tensor) -> Tensor {
+    let all = Tensor::cat(&[queries, responses], 1);
+    all.narrow(1, 0, all.size()[1] - 1)
+}
+
+/// The last layer's states of `ids: [B, T]`, which may be padded.
+pub fn states(net: &Transformer, ids: &Tensor) -> Tensor {
+    let (ids, padding) = readable(ids);
+    if padding.is_none() {
+        return net.forward(&ids, true, &Probe::off());
+    }
+    net.forward_padded(&ids, &padding, true)
+}
+
+/// Log-probabilities `[…, V]` of the token after each of `states: […, C]`.
+pub fn log_softmax(net: &Transformer, states: &Tensor, temperature: f64) -> Tensor {
+    (net.logits(states).to_kind(Kind::Float) / temperature).log_softmax(-1, Kind::Float)
+}
+
+fn chosen(log_p: &Tensor, responses: &Tensor) -> Tensor {
+    log_p.gather(-1, &responses.unsqueeze(-1), false).squeeze_dim(-1)
+}
