@@ -58,6 +58,15 @@ impl Sgd {
         Self { config, groups, buffers, steps: 0 }
     }
 
+    /// From now on each step's learning rate is multiplied by `lr_scale` for the parameters of group `group`,
+    /// counted as they were given.
+    ///
+    /// # Panics
+    /// If there is no such group.
+    pub fn set_lr_scale(&mut self, group: usize, lr_scale: f64) {
+        self.groups[group].lr_scale = lr_scale;
+    }
+
     /// The same update as [`Optimizer::step`], tensor by tensor as the formulas stand: the
     /// kernels' test oracle.
     pub fn step_plain(&mut self, lr: f64) {
@@ -134,6 +143,25 @@ impl Optimizer for Sgd {
 mod tests {
     use super::*;
     use tch::{Device, Kind};
+
+    #[test]
+    fn a_group_gets_the_rate_that_it_was_given_last() {
+        let w = Tensor::zeros([1], (Kind::Double, Device::Cpu)).set_requires_grad(true);
+        let params = vec![("w".to_owned(), w.shallow_clone())];
+        let group = ParamGroup { params, lr_scale: 2.0, weight_decay: 0.0 };
+        let config = SgdConfig { momentum: 0.0, form: SgdForm::Paper, nesterov: false };
+        let mut opt = Sgd::new(vec![group], config);
+        let moved = |opt: &mut Sgd| {
+            let before = w.double_value(&[0]);
+            opt.zero_grad();
+            w.sum(Kind::Double).backward(); // gradient 1
+            opt.step(0.1);
+            before - w.double_value(&[0])
+        };
+        assert!((moved(&mut opt) - 0.2).abs() < 1e-12);
+        opt.set_lr_scale(0, 0.5);
+        assert!((moved(&mut opt) - 0.05).abs() < 1e-12);
+    }
 
     #[test]
     fn the_papers_form_gives_its_golden_values() {
