@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use alexnet::loss::Loss;
 use alexnet::network::NetworkConfig;
 use alexnet::photographs::train::build;
 use alexnet::train::update;
@@ -74,7 +75,8 @@ fn main() -> anyhow::Result<()> {
             break;
         }
         let (xs, ys) = &batches[step as usize % batches.len()];
-        let _scores = update(forward, &mut opt, &params, xs, ys, 1e-4, step, &autocast)?;
+        let _scores =
+            update(forward, Loss::Softmax, &mut opt, &params, xs, ys, 1e-4, step, &autocast)?;
         pictures += args.batch;
     }
     let images_per_s = pictures as f64 / begun.elapsed().as_secs_f64();

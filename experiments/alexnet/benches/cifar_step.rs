@@ -13,6 +13,7 @@ use alexnet::cifar::layers::{Normalisation, Pooling};
 use alexnet::cifar::net::{CifarNet, optimizer};
 use alexnet::cifar::nets::Net;
 use alexnet::cifar::schedule::{Schedule, Stage};
+use alexnet::loss::Loss;
 use alexnet::train::update;
 use anyhow::Context as _;
 use clap::Parser;
@@ -101,7 +102,8 @@ fn time(args: &Args, net: Net) -> anyhow::Result<(f64, f64)> {
         }
         let batch = loader.next().context("the loader has a batch for every step")??;
         let (xs, ys) = batch.tensors(Device::Cpu);
-        let _scores = update(forward, &mut opt, &params, &xs, &ys, 1e-4, step, &autocast)?;
+        let _scores =
+            update(forward, Loss::Softmax, &mut opt, &params, &xs, &ys, 1e-4, step, &autocast)?;
         pictures += batch.len() as f64;
     }
     Ok((pictures / begun.elapsed().as_secs_f64(), pictures / (processor_s()? - used)))

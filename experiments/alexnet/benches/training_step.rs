@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alexnet::data::{Inputs, TrainingSet};
+use alexnet::loss::Loss;
 use alexnet::model::{Activation, Init};
 use alexnet::train::{Config, build, optimizer, update};
 use clap::Parser;
@@ -79,7 +80,8 @@ fn main() -> anyhow::Result<()> {
         }
         let batch = loader.next().expect("the range does not end")?;
         let (xs, ys) = batch.tensors(Device::Cpu);
-        let _scores = update(forward, &mut opt, &params, &xs, &ys, cfg.lr, step, &autocast)?;
+        let _scores =
+            update(forward, Loss::Softmax, &mut opt, &params, &xs, &ys, cfg.lr, step, &autocast)?;
         pictures += batch.len();
     }
     let elapsed = begun.elapsed().as_secs_f64();

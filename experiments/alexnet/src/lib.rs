@@ -8,8 +8,10 @@ pub mod cifar;
 pub mod class_index;
 pub mod data;
 pub mod eval;
+pub mod evaluate;
 pub mod exhibits;
 pub mod figures;
+pub mod loss;
 pub mod model;
 pub mod network;
 pub mod photographs;
@@ -23,7 +25,7 @@ use studies::ablations::{
     self, Augmentation, Depth, Dropout, ImageNet, Lrn, OverlappingPooling, TwoTowers,
 };
 use studies::exhibits::{self as shown, Filters, Predictions, Retrieval};
-use studies::{anatomy, averaging, cifar_ablations, cifar_nets, relu_vs_tanh};
+use studies::{anatomy, averaging, cifar_ablations, cifar_nets, ports, pre_trained, relu_vs_tanh};
 
 /// The experiment as the shared command line knows it.
 pub static ALEXNET: Experiment = Experiment {
@@ -77,12 +79,14 @@ pub static ALEXNET: Experiment = Experiment {
         },
         ablations::study::<ImageNet>(),
         averaging::STUDY,
+        pre_trained::STUDY,
         ablations::study::<Lrn>(),
         ablations::study::<OverlappingPooling>(),
         ablations::study::<TwoTowers>(),
         ablations::study::<Dropout>(),
         ablations::study::<Augmentation>(),
         ablations::study::<Depth>(),
+        ports::STUDY,
         shown::study::<Filters>(),
         shown::study::<Predictions>(),
         shown::study::<Retrieval>(),

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use alexnet::evaluate::EvaluateArgs;
 use alexnet::predict::{PredictArgs, predict};
 use alexnet::prepare::PrepareArgs;
 use clap::{Parser, Subcommand};
@@ -20,6 +21,8 @@ enum Verb {
     Shared(cli::Command),
     /// Say what is on pictures: the most probable classes
     Predict(PredictArgs),
+    /// Say what a network gets wrong on labelled pictures, with one view of each and with ten
+    Evaluate(EvaluateArgs),
     /// Pack a folder of photographs once into one file that training streams from
     Prepare(PrepareArgs),
 }
@@ -30,6 +33,10 @@ fn main() -> ExitCode {
         Verb::Predict(args) => {
             cli::start_logs(false, 0);
             predict(&args)
+        }
+        Verb::Evaluate(args) => {
+            cli::start_logs(false, 0);
+            alexnet::evaluate::run(&args)
         }
         Verb::Prepare(args) => {
             cli::start_logs(false, 0);

@@ -24,6 +24,8 @@ use crate::weights::{self, Card, TENSORS, Trained};
 
 mod input;
 
+pub(crate) use input::{MEAN, SHORT, STD, torchvision_square};
+
 /// Flags of `predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
@@ -102,7 +104,7 @@ const TORCHVISION: [(&str, &str); 8] = [
 pub fn predict(args: &PredictArgs) -> anyhow::Result<()> {
     let path = match &args.weights {
         Some(path) => path.clone(),
-        None => published(Path::new(REFERENCE))?,
+        None => published()?,
     };
     let predictor = Predictor::open(&path, || ClassIndex::find(&args.places.lookup()?))?;
     tracing::info!("{}: {}", path.display(), predictor.about);
@@ -135,7 +137,14 @@ fn read(path: &Path) -> anyhow::Result<RgbImage> {
 }
 
 /// The published weights.
-fn published(reference: &Path) -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// When there are none; says how to get some.
+pub(crate) fn published() -> anyhow::Result<PathBuf> {
+    published_in(Path::new(REFERENCE))
+}
+
+fn published_in(reference: &Path) -> anyhow::Result<PathBuf> {
     weights_of::published(reference, "alexnet", "predictions", TENSORS).with_context(|| {
         format!(
             "{}: no {TENSORS} is published here; name a file with --weights (torchvision's alexnet will \
@@ -177,34 +186,10 @@ impl Predictor {
         index: impl FnOnce() -> anyhow::Result<Option<ClassIndex>>,
     ) -> anyhow::Result<Self> {
         if Card::beside(path).is_file() {
-            return Ok(Self::ours(weights::read(path)?));
+            return Ok(Self::ours(weights::read(path, Device::Cpu)?));
         }
-        let state = StateDict::read(path)?;
-        if state.get("features.0.weight").is_none() {
-            let card = Card::beside(path);
-            let bare = state.get("conv1.weight").is_some();
-            ensure!(
-                !bare,
-                "{}: weights of ours without {}, which says what they are for; copy it too",
-                path.display(),
-                card.display()
-            );
-            bail!(
-                "{}: found neither features.0.weight, with which torchvision's alexnet begins, nor \
-                 conv1.weight, with which ours does",
-                path.display()
-            );
-        }
-        // A net that was fitted to other classes has as many as its last layer says.
-        let last = state.get("classifier.6.bias").map(Tensor::size);
-        let classes = match last.as_deref() {
-            Some(&[classes]) => classes,
-            _ => CLASSES, // what is wrong is said below
-        };
-        let cfg = NetworkConfig { classes, ..NetworkConfig::torchvision() };
-        let vs = VarStore::new(Device::Cpu);
-        let net = AlexNet::new(&vs.root(), &cfg);
-        state.load_into(&vs, name_in_torchvision)?;
+        let (_, net) = torchvision(path, Device::Cpu)?;
+        let classes = net.config().classes;
         let index = if classes == CLASSES { index()? } else { None };
         Ok(Self {
             net,
@@ -256,6 +241,40 @@ impl Predictor {
     }
 }
 
+/// torchvision's network with the weights in `path`, on `device`.
+///
+/// # Errors
+/// Weights of another network.
+pub(crate) fn torchvision(path: &Path, device: Device) -> anyhow::Result<(VarStore, AlexNet)> {
+    let state = StateDict::read(path)?;
+    if state.get("features.0.weight").is_none() {
+        let card = Card::beside(path);
+        let bare = state.get("conv1.weight").is_some();
+        ensure!(
+            !bare,
+            "{}: weights of ours without {}, which says what they are for; copy it too",
+            path.display(),
+            card.display()
+        );
+        bail!(
+            "{}: found neither features.0.weight, with which torchvision's alexnet begins, nor \
+             conv1.weight, with which ours does",
+            path.display()
+        );
+    }
+    // A net that was fitted to other classes has as many as its last layer says.
+    let last = state.get("classifier.6.bias").map(Tensor::size);
+    let classes = match last.as_deref() {
+        Some(&[classes]) => classes,
+        _ => CLASSES, // what is wrong is said below
+    };
+    let cfg = NetworkConfig { classes, ..NetworkConfig::torchvision() };
+    let vs = VarStore::new(device);
+    let net = AlexNet::new(&vs.root(), &cfg);
+    state.load_into(&vs, name_in_torchvision)?;
+    Ok((vs, net))
+}
+
 /// `conv1.weight` is `features.0.weight` in torchvision's file.
 fn name_in_torchvision(ours: &str) -> String {
     let known = TORCHVISION.iter().find_map(|(layer, theirs)| {
@@ -281,7 +300,7 @@ mod tests {
     #[test]
     fn the_published_weights_are_those_of_the_largest_preset_or_the_error_says_how_to_get_some() {
         let folder = tempfile::tempdir().unwrap();
-        let error = published(folder.path()).unwrap_err().to_string();
+        let error = published_in(folder.path()).unwrap_err().to_string();
         assert!(
             error.contains("--weights") && error.contains("alexnet run predictions"),
             "{error}"
@@ -294,8 +313,8 @@ mod tests {
             path
         };
         let laptop = put("laptop");
-        assert_eq!(published(folder.path()).unwrap(), laptop);
+        assert_eq!(published_in(folder.path()).unwrap(), laptop);
         let overnight = put("overnight");
-        assert_eq!(published(folder.path()).unwrap(), overnight);
+        assert_eq!(published_in(folder.path()).unwrap(), overnight);
     }
 }

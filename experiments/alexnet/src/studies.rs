@@ -17,6 +17,7 @@ use tch::Tensor;
 use tch::nn::VarStore;
 
 use crate::data::TrainingSet;
+use crate::loss::Loss;
 use crate::model::Figure1Net;
 use crate::train::{self, Config};
 
@@ -26,6 +27,8 @@ pub mod averaging;
 pub mod cifar_ablations;
 pub mod cifar_nets;
 pub mod exhibits;
+pub mod ports;
+pub mod pre_trained;
 pub mod relu_vs_tanh;
 
 /// A preset of this experiment: a table for each study.
@@ -83,7 +86,17 @@ fn describe(
             begun = Instant::now();
         }
         let (xs, ys) = batch?.tensors(session.device);
-        let _scores = train::update(forward, &mut opt, &params, &xs, &ys, 0.0, step, &autocast)?;
+        let _scores = train::update(
+            forward,
+            Loss::Softmax,
+            &mut opt,
+            &params,
+            &xs,
+            &ys,
+            0.0,
+            step,
+            &autocast,
+        )?;
     }
     let step_s = begun.elapsed().as_secs_f64() / TIMED_STEPS as f64;
     let shape = [set.channels, set.size, set.classes].map(|n| n as i64);

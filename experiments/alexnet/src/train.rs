@@ -18,6 +18,7 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
 use crate::data::{Inputs, TrainingSet};
+use crate::loss::Loss;
 use crate::model::{Activation, Figure1Net, Init};
 
 /// Everything that decides the numbers of one run.
@@ -71,6 +72,11 @@ impl Window {
         self.wrong += wrong(logits, ys);
     }
 
+    /// Pictures added.
+    pub(crate) fn pictures(&self) -> usize {
+        self.pictures
+    }
+
     /// Mean loss and error over the pictures added; none is left then.
     pub(crate) fn take(&mut self) -> (f64, f64) {
         let Self { pictures, loss, wrong } = std::mem::take(self);
@@ -119,7 +125,9 @@ pub fn train(
         let batch = loader.next().context("the loader has a batch for every step")??;
         let (xs, ys) = batch.tensors(run.device());
         let forward = |xs: &Tensor, probe: &Probe| model.forward(xs, probe);
-        let (loss, logits) = update(forward, &mut opt, &params, &xs, &ys, cfg.lr, step, &autocast)?;
+        let by = Loss::Softmax;
+        let (loss, logits) =
+            update(forward, by, &mut opt, &params, &xs, &ys, cfg.lr, step, &autocast)?;
         step += 1;
 
         // 2. Everything that only looks. The error is that of the batches as they were trained on, as the
@@ -150,14 +158,18 @@ pub fn train(
     Ok(at.last)
 }
 
-/// One update of `net` on pictures `xs: [N, C, S, S]` with labels `ys: [N]`; returns the loss in nats and the scores
-/// `[N, classes]` before it.
+/// One update of `net` by `loss` on pictures `xs: [N, C, S, S]` with labels `ys: [N]`; returns the loss in nats
+/// and the scores `[N, classes]` before it.
 ///
 /// # Errors
 /// A loss or gradient that is not finite, before anything is changed; names the first layer or parameter.
-#[expect(clippy::too_many_arguments, reason = "an update needs net, optimiser, batch and rate")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "an update needs net, loss, optimiser, batch and rate"
+)]
 pub fn update(
     net: impl Fn(&Tensor, &Probe) -> Tensor,
+    loss: Loss,
     opt: &mut Sgd,
     params: &[(String, Tensor)],
     xs: &Tensor,
@@ -171,7 +183,7 @@ pub fn update(
         net(xs, probe)
     };
     let logits = forward(&Probe::off()).to_kind(Kind::Float); // [N, classes]
-    let loss = logits.cross_entropy_for_logits(ys);
+    let loss = loss.of(&logits, ys);
     let value = loss.double_value(&[]);
     if !value.is_finite() {
         return Err(non_finite_loss(value, step, params, forward));

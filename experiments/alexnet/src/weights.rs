@@ -125,12 +125,12 @@ pub fn write(folder: &Path, vs: &VarStore, mean: &[f32], card: Card) -> anyhow::
     Ok(path)
 }
 
-/// Reads the tensors at `path` and the card beside them.
+/// Reads the tensors at `path`, to `device`, and the card beside them.
 ///
 /// # Errors
 /// A card of another version or for other tensors; as many class names as outputs are not there; a tensor
 /// that is missing, left over or of another shape.
-pub fn read(path: &Path) -> anyhow::Result<Trained> {
+pub fn read(path: &Path, device: Device) -> anyhow::Result<Trained> {
     let card_path = Card::beside(path);
     let place = || card_path.display().to_string();
     let text = fs::read_to_string(&card_path).with_context(place)?;
@@ -153,7 +153,7 @@ pub fn read(path: &Path) -> anyhow::Result<Trained> {
     let mut state = StateDict::read(path)?;
     let side = card.preprocessing.side as i64;
     let mean = state.take(MEAN, &[side, side, 3])?.to_kind(Kind::Float).flatten(0, -1);
-    let vs = VarStore::new(Device::Cpu);
+    let vs = VarStore::new(device);
     let net = AlexNet::new(&vs.root(), &card.network);
     state.load_into(&vs, str::to_owned)?;
     Ok(Trained { net, card, mean: Vec::try_from(mean)? })
@@ -196,7 +196,7 @@ mod tests {
         let size = fs::metadata(&path).unwrap().len();
         let expected = size_bytes(&narrow(), 70);
         assert!((expected..expected + 4096).contains(&size), "{size}, counted {expected}");
-        let trained = read(&path).unwrap();
+        let trained = read(&path, Device::Cpu).unwrap();
         assert_eq!(Card { sha256: String::new(), ..trained.card.clone() }, card());
         assert!((trained.mean[4321] - 43.21).abs() < 1e-5);
         let xs = Tensor::randn([2, 3, 64, 64], (Kind::Float, Device::Cpu)) * 60.0;
@@ -216,7 +216,7 @@ mod tests {
         let said = |from: &str, to: &str| {
             assert!(whole.contains(from), "{whole}");
             fs::write(&card_path, whole.replacen(from, to, 1)).unwrap();
-            format!("{:#}", read(&path).unwrap_err())
+            format!("{:#}", read(&path, Device::Cpu).unwrap_err())
         };
         for (from, to, words) in [
             ("\"format\": 1", "\"format\": 2", "format 2, wanted 1"),

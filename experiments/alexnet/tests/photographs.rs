@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use alexnet::network::{Init, NetworkConfig};
+use alexnet::loss::Loss;
+use alexnet::network::{AlexNet, Init, NetworkConfig};
 use alexnet::photographs::data::{Augment, Photographs};
 use alexnet::photographs::schedule::Schedule;
-use alexnet::photographs::train::{FlatLossError, Recipe, optimizer, train};
+use alexnet::photographs::train::{FIRST_LOSS, FlatLossError, Recipe, optimizer, take_over, train};
+use common::checkpoint::{Store, Tensors, variables};
 use common::data::images::ImageSet;
 use common::data::lookup::Lookup;
 use common::data::photos::{
@@ -113,6 +115,7 @@ fn recipe() -> Recipe {
             classes: CLASSES as i64,
             ..NetworkConfig::paper()
         },
+        loss: Loss::Softmax,
         augment: Augment { crops: true, mirror: true, colour, mean: MeanAt::Position },
         input_scale: 1.0,
         pictures: 1000,
@@ -121,6 +124,7 @@ fn recipe() -> Recipe {
         epochs: 80.0,
         lr: 0.01,
         schedule: Schedule::Steps { at: vec![0.75], divisor: 10.0 },
+        bias_schedule: None,
         momentum: 0.9,
         weight_decay: 5e-4,
         bias_decay: 5e-4,
@@ -186,7 +190,7 @@ fn it_learns_and_a_broken_run_ends_as_an_unbroken_one() {
     let [unbroken, broken] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let cfg = recipe();
     let (spec, mut run) = open(unbroken.path(), Existing::Keep);
-    let wanted = train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), &mut run).unwrap();
+    let wanted = train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), None, &mut run).unwrap();
     // Guessing is wrong two times of three.
     for name in ["test/top1_error", "test/ten_views_top1_error", "val/top1_error"] {
         assert!(wanted[name] < 0.3, "{name} is {}: {wanted:?}", wanted[name]);
@@ -197,11 +201,11 @@ fn it_learns_and_a_broken_run_ends_as_an_unbroken_one() {
         let existing = Existing::Resume { allow_inexact: false };
         let (spec, mut run) =
             open(broken.path(), if reads == 700 { Existing::Keep } else { existing });
-        let error = train(&spec.key, &cfg, &photographs(&cfg, reads), &mut run).unwrap_err();
+        let error = train(&spec.key, &cfg, &photographs(&cfg, reads), None, &mut run).unwrap_err();
         assert!(format!("{error:#}").contains("the disk"), "{error:#}");
     }
     let (spec, mut run) = open(broken.path(), Existing::Resume { allow_inexact: false });
-    let found = train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), &mut run).unwrap();
+    let found = train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), None, &mut run).unwrap();
     assert_eq!(found, wanted);
     assert_eq!(rows(broken.path()), rows(unbroken.path()));
 }
@@ -215,7 +219,7 @@ fn a_loss_that_is_still_that_of_guessing_ends_the_run_and_names_the_way_out() {
     let network = NetworkConfig { init, ..recipe().network };
     let cfg = Recipe { network, lr: 1e-9, flat_after: 6, ..recipe() };
     let (spec, mut run) = open(folder.path(), Existing::Keep);
-    let error = train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), &mut run).unwrap_err();
+    let error = train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), None, &mut run).unwrap_err();
     let flat = error.downcast_ref::<FlatLossError>().unwrap();
     assert_eq!((flat.step, flat.classes), (6, 3));
     let said = error.to_string();
@@ -226,7 +230,7 @@ fn a_loss_that_is_still_that_of_guessing_ends_the_run_and_names_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let cfg = Recipe { flat_after: 0, epochs: 4.0, ..cfg };
     let (spec, mut run) = open(folder.path(), Existing::Keep);
-    assert!(train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), &mut run).is_ok());
+    assert!(train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), None, &mut run).is_ok());
 }
 
 #[test]
@@ -236,7 +240,7 @@ fn a_plateau_divides_the_rate_three_times_and_ends_the_training() {
     let schedule = Schedule::Plateau { patience: 2, reductions: 3, divisor: 10.0 };
     let cfg = Recipe { schedule, epochs: 1000.0, ..recipe() };
     let (spec, mut run) = open(folder.path(), Existing::Keep);
-    let ended = train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), &mut run).unwrap();
+    let ended = train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), None, &mut run).unwrap();
     assert!((ended["lr"] / 1e-5 - 1.0).abs() < 1e-9, "{ended:?}");
     assert!(ended["epoch"] < 500.0, "{ended:?}");
 }
@@ -279,4 +283,78 @@ fn biases_have_a_rate_and_a_decay_of_their_own() {
     let (weight, bias) = (weight.double_value(&[0]), bias.double_value(&[0]));
     assert!((weight - (1.0 - 0.1 * 1.0005)).abs() < 1e-6, "{weight}");
     assert!((bias - 0.8).abs() < 1e-6, "{bias}");
+}
+
+#[test]
+fn biases_with_a_schedule_of_their_own_follow_that() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    // From the first update on their rate is so small that single precision does not see it.
+    let still = Schedule::Steps { at: vec![0.0], divisor: 1e30 };
+    let cfg = Recipe { bias_schedule: Some(still), bias_decay: 0.0, epochs: 2.0, ..recipe() };
+    let (spec, mut run) = open(folder.path(), Existing::Keep);
+    train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), None, &mut run).unwrap();
+    let left = Store::new(spec.checkpoints()).load::<serde_json::Value>().unwrap().unwrap().model;
+    let moved = |name: &str, from: f64| (&left[name] - from).abs().max().double_value(&[]);
+    // 0.1 in single precision.
+    let begun = f64::from(0.1_f32);
+    assert!(moved("conv2.bias", begun) == 0.0 && moved("fc8.bias", 0.0) < 1e-25);
+    assert!(moved("fc8.weight", 0.0) > 0.0);
+
+    let folder = tempfile::tempdir().unwrap();
+    let cfg = Recipe { bias_schedule: None, ..cfg };
+    let (spec, mut run) = open(folder.path(), Existing::Keep);
+    train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), None, &mut run).unwrap();
+    let left = Store::new(spec.checkpoints()).load::<serde_json::Value>().unwrap().unwrap().model;
+    assert!(left["fc8.bias"].abs().max().double_value(&[]) > 1e-4);
+}
+
+#[test]
+fn the_loss_of_the_first_3072_pictures_is_the_mean_of_its_rows() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    // 32 pictures an epoch, a row for each.
+    let cfg = Recipe { epochs: 97.0, ..recipe() };
+    let (spec, mut run) = open(folder.path(), Existing::Keep);
+    let ended = train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), None, &mut run).unwrap();
+    drop(run);
+    let rows = metrics::read(spec.folder().join(METRICS)).unwrap();
+    let losses = rows.column("train/loss").unwrap();
+    let wanted = losses[..96].iter().map(|(_, loss)| loss).sum::<f64>() / 96.0;
+    assert!((ended[FIRST_LOSS] - wanted).abs() < 1e-9, "{}, wanted {wanted}", ended[FIRST_LOSS]);
+}
+
+#[test]
+fn a_run_that_starts_from_weights_takes_all_but_the_last_layer() {
+    let build = |cfg: &NetworkConfig| {
+        let vs = tch::nn::VarStore::new(Device::Cpu);
+        let _net = AlexNet::new(&vs.root(), cfg);
+        vs
+    };
+    let sixth = NetworkConfig { sixth: true, ..recipe().network };
+    let (from, to) = (build(&NetworkConfig { classes: 5, ..sixth.clone() }), build(&sixth));
+    let tensors = |vs: &tch::nn::VarStore| -> Tensors {
+        variables(vs).into_iter().map(|(name, tensor)| (name, tensor.detach().copy())).collect()
+    };
+    let (given, before) = (tensors(&from), tensors(&to));
+    take_over(&to, &given).unwrap();
+    for (name, after) in tensors(&to) {
+        let wanted = if name.starts_with("fc8") { &before[&name] } else { &given[&name] };
+        assert_eq!(&after, wanted, "{name}");
+    }
+    assert_ne!(before["conv6.weight"], given["conv6.weight"]);
+    let error = take_over(&build(&recipe().network), &given).unwrap_err().to_string();
+    assert!(error.contains("weights to start from") && error.contains("conv6"), "{error}");
+}
+
+#[test]
+fn a_logistic_loss_learns_too_and_guessing_is_its_own() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let cfg = Recipe { loss: Loss::Logistic, ..recipe() };
+    let (spec, mut run) = open(folder.path(), Existing::Keep);
+    let ended = train(&spec.key, &cfg, &photographs(&cfg, usize::MAX), None, &mut run).unwrap();
+    assert!(ended["test/top1_error"] < 0.3, "{ended:?}");
+    // ln 3 + 2 ln 1.5
+    assert!(ended["test/loss"] < 1.909, "{ended:?}");
 }

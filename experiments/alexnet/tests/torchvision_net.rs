@@ -6,11 +6,15 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use alexnet::evaluate::Model;
 use alexnet::predict::Predictor;
 use common::checkpoint::write_safetensors;
+use common::data::lookup::Lookup;
+use common::data::photos::Part;
+use common::device::Precision;
 use common::weights::StateDict;
 use serde_json::Value;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).join(name)
@@ -64,6 +68,33 @@ fn torchvisions_weights_give_pytorchs_scores_from_either_format() {
     assert_eq!(best.iter().map(|g| g.index).collect::<Vec<_>>(), [162, 735, 194, 386, 580]);
     assert!(best.iter().all(|g| g.class.is_none()), "no index, no names: {best:?}");
 
+    // With its deviations in the first layer's weights.
+    let class = folder.path().join("val/class");
+    fs::create_dir_all(&class).unwrap();
+    fs::copy(fixture("torchvision_input.png"), class.join("1.png")).unwrap();
+    let model = Model::open(&pth, Device::Cpu).unwrap();
+    let lookup = Lookup {
+        data_dir: Some(folder.path().to_owned()),
+        data_dir_is_flag: true,
+        cache: folder.path().join("cache"),
+        mirror: None,
+        offline: true,
+    };
+    let refused = model.pictures(&lookup).unwrap_err().to_string();
+    assert!(refused.contains("val: found 1 class folders, wanted 1000"), "{refused}");
+    for class in 1..1000 {
+        let class = folder.path().join(format!("val/other-{class:03}"));
+        fs::create_dir_all(&class).unwrap();
+        fs::write(class.join("1.png"), "").unwrap();
+    }
+    let Part { pictures, indices } = model.pictures(&lookup).unwrap();
+    let first = Part { pictures, indices: indices[..1].into() };
+    let autocast = || Precision::Fp32.autocast(Device::Cpu);
+    let found = model.judge(&first, 1, &autocast).unwrap().one.loss;
+    let wanted = Tensor::from_slice(&numbers("picture_logits")).log_softmax(-1, Kind::Double);
+    let wanted = -wanted.double_value(&[0]);
+    assert!((found - wanted).abs() < 0.1, "expected {wanted}\n     got {found}");
+
     let state = StateDict::read(&pth).unwrap();
     let names = state.names().map(str::to_owned).collect::<Vec<_>>();
     let tensors: Vec<(String, Tensor)> = names
@@ -87,7 +118,7 @@ fn wrong_files(folder: &Path, mut tensors: Vec<(String, Tensor)>) {
         format!("{:#}", Predictor::open(&path, || Ok(None)).unwrap_err())
     };
     let at = tensors.iter().position(|(name, _)| name == "features.3.weight").unwrap();
-    let narrow = Tensor::zeros([192, 64, 3, 3], (Kind::Float, tch::Device::Cpu));
+    let narrow = Tensor::zeros([192, 64, 3, 3], (Kind::Float, Device::Cpu));
     let right = std::mem::replace(&mut tensors[at].1, narrow);
     let said = refused(&tensors);
     let words = "other.safetensors: the tensor features.3.weight is [192, 64, 3, 3], wanted [192, 64, 5, 5]";

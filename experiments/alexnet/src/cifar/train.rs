@@ -23,6 +23,7 @@ use super::net::{CifarNet, optimizer};
 use super::nets::Net;
 use super::predictions::{self, Prediction, error_and_loss};
 use super::schedule::{Schedule, Stage};
+use crate::loss::Loss;
 use crate::train::{Window, update};
 
 /// Everything that decides the numbers of one run.
@@ -120,7 +121,8 @@ pub fn train(
         let (xs, ys) = batch.tensors(device);
         let lr = cfg.lr / schedule.divisor(step);
         let forward = |xs: &Tensor, probe: &Probe| net.forward(xs, probe);
-        let (loss, logits) = update(forward, &mut opt, &params, &xs, &ys, lr, step, &autocast)?;
+        let (loss, logits) =
+            update(forward, Loss::Softmax, &mut opt, &params, &xs, &ys, lr, step, &autocast)?;
         let trained_on = schedule.pictures(step);
         step += 1;
 

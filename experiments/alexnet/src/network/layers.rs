@@ -6,7 +6,7 @@ use super::{Edge, Layout, NetworkConfig};
 /// A convolution or a fully connected layer, with the pool behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
-    /// `conv1` to `conv5`, `fc6` to `fc8`; with `.weight` or `.bias` behind it, a parameter's name.
+    /// `conv1` to `conv5`, [`SIXTH`], `fc6` to `fc8`; with `.weight` or `.bias` behind it, a parameter's name.
     pub name: &'static str,
     /// Maps, or units of a fully connected layer, that come in.
     pub inputs: i64,
@@ -49,7 +49,7 @@ impl Layer {
         self.fan_in() * self.units()
     }
 
-    /// Whether it is one of the five convolutions.
+    /// Whether it is a convolution.
     pub fn is_conv(&self) -> bool {
         self.name.starts_with("conv")
     }
@@ -65,6 +65,8 @@ struct Widths {
 const HIDDEN: i64 = 4096;
 const KERNELS: [i64; 5] = [11, 5, 3, 3, 3];
 const NAMES: [&str; 5] = ["conv1", "conv2", "conv3", "conv4", "conv5"];
+/// The convolution over the last pool, where there is one.
+pub(super) const SIXTH: &str = "conv6";
 
 impl Layout {
     fn widths(self) -> Widths {
@@ -119,6 +121,23 @@ impl NetworkConfig {
                 pooled,
             });
             (inputs, side) = (outputs, pooled);
+        }
+        if self.sixth {
+            let (outputs, groups, kernel) = (self.scaled(maps[4]), groups[4], KERNELS[4]);
+            let zeros = kernel / 2;
+            layers.push(Layer {
+                name: SIXTH,
+                inputs,
+                outputs,
+                kernel,
+                stride: 1,
+                before: zeros,
+                behind: zeros,
+                groups,
+                side,
+                pooled: side,
+            });
+            inputs = outputs;
         }
         let hidden = self.scaled(HIDDEN);
         inputs *= side * side;
@@ -228,6 +247,17 @@ mod tests {
         assert_eq!(shapes(Middle::Conv4), [("conv3", 256, 384), conv5, fc6]);
         let fc6 = ("fc6", 6 * 6 * 384, 4096);
         assert_eq!(shapes(Middle::Conv5), [("conv3", 256, 384), ("conv4", 384, 384), fc6]);
+    }
+
+    #[test]
+    fn the_sixth_convolution_stands_over_the_last_pool_and_leaves_the_rest_as_it_is() {
+        let with = NetworkConfig { sixth: true, ..NetworkConfig::paper() }.layers();
+        let (sixth, rest): (Vec<_>, Vec<_>) = with.into_iter().partition(|l| l.name == SIXTH);
+        assert_eq!(rest, NetworkConfig::paper().layers());
+        // 256 kernels of 3×3 over the 128 maps of their own tower.
+        let Layer { outputs, side, pooled, .. } = sixth[0];
+        assert_eq!((outputs, side, pooled), (256, 6, 6));
+        assert_eq!(sixth[0].parameters(), 256 * (9 * 128 + 1));
     }
 
     #[test]

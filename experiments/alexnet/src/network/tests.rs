@@ -50,6 +50,8 @@ fn every_configuration_has_the_parameters_and_shapes_it_counts() {
     }
     cases.extend(Middle::ALL.map(|out| NetworkConfig { without: vec![out], ..narrow() }));
     cases.push(NetworkConfig { without: Middle::ALL.into(), ..narrow() });
+    cases.push(NetworkConfig { sixth: true, ..narrow() });
+    cases.push(NetworkConfig { sixth: true, without: vec![Middle::Conv5], ..narrow() });
     for cfg in cases {
         let (vs, net) = build(&cfg);
         let found: usize = vs.variables().values().map(Tensor::numel).sum();
@@ -83,6 +85,17 @@ fn parameters_are_called_by_layer_and_begin_as_the_paper_says() {
         assert!((found / wanted - 1.0).abs() < 0.05, "{name}: {found}, wanted {wanted}");
     }
     assert_eq!(variables.len(), 16);
+
+    let (vs, _) = build(&NetworkConfig { sixth: true, last_bias: -7.0, ..narrow() });
+    let variables = vs.variables();
+    for (name, bias) in [("conv6", 1.0), ("fc8", -7.0)] {
+        let apart = (&variables[&format!("{name}.bias")] - bias).abs().max().double_value(&[]);
+        assert!(apart == 0.0, "{name}: biases begin at {bias}");
+    }
+    let [fifth, sixth] = ["conv5", "conv6"]
+        .map(|name| variables[&format!("{name}.weight")].std(true).double_value(&[]));
+    // Both see a sixteenth of the maps that they see at full width.
+    assert!((sixth / fifth - 1.0).abs() < 0.15, "{fifth}, {sixth}");
 }
 
 #[test]
@@ -120,6 +133,12 @@ fn dropout_leaves_out_half_in_training_and_halves_all_at_test() {
     let tested = net.dropout(xs, false);
     assert!((tested - 0.5).abs().max().double_value(&[]) < 1e-6);
 
+    let (_vs, inverted) = build(&NetworkConfig { dropout_form: DropoutForm::Inverted, ..narrow() });
+    let xs = Tensor::ones([100, 100], (Kind::Float, Device::Cpu));
+    tch::manual_seed(3);
+    assert_eq!(inverted.dropout(xs.shallow_clone(), true), &trained * 2.0);
+    assert_eq!(inverted.dropout(xs.shallow_clone(), false), xs);
+
     let (_vs, without) = build(&NetworkConfig { dropout: 0.0, ..narrow() });
     let xs = pictures(&narrow());
     let [a, b] = [true, false].map(|train| without.forward(&xs, train, &Probe::off()));
@@ -132,6 +151,10 @@ fn every_switch_changes_the_scores() {
     let others = [
         NetworkConfig { order: Order::Released, ..narrow() },
         NetworkConfig { norm: Norm::MeanAlpha, ..narrow() },
+        NetworkConfig { norm: Norm::Caffe, ..narrow() },
+        NetworkConfig { sixth: true, ..narrow() },
+        NetworkConfig { dropout_form: DropoutForm::Inverted, ..narrow() },
+        NetworkConfig { last_bias: -7.0, ..narrow() },
         NetworkConfig { norm: Norm::Constant, ..narrow() },
         NetworkConfig { norm: Norm::None, ..narrow() },
         NetworkConfig { pool: Pool::Disjoint, ..narrow() },
@@ -151,4 +174,28 @@ fn the_released_order_is_the_papers_without_normalisation() {
     let [paper, released] = [Order::Paper, Order::Released]
         .map(|order| scores(&NetworkConfig { order, norm: Norm::None, ..narrow() }));
     assert_eq!(paper, released);
+}
+
+#[test]
+fn caffes_normalisation_leaves_small_activations_as_they_are_and_the_papers_does_not() {
+    let xs = sines(&[1, 8, 3, 3], 1e-3) + 2e-3;
+    let of = |norm| {
+        let normed = build(&NetworkConfig { norm, ..narrow() }).1.norm(xs.shallow_clone());
+        (normed / &xs).mean(Kind::Double).double_value(&[])
+    };
+    for (norm, wanted) in [(Norm::Caffe, 1.0), (Norm::MeanAlpha, 2_f64.powf(-0.75))] {
+        assert!((of(norm) - wanted).abs() < 1e-5, "{norm:?}: {}", of(norm));
+    }
+}
+
+#[test]
+fn a_configuration_from_before_a_switch_is_read_and_written_as_it_was() {
+    let written = serde_json::to_string(&NetworkConfig::paper()).unwrap();
+    for switch in ["sixth", "dropout_form", "last_bias"] {
+        assert!(!written.contains(switch), "{written}");
+    }
+    assert_eq!(serde_json::from_str::<NetworkConfig>(&written).unwrap(), NetworkConfig::paper());
+    let with = NetworkConfig { sixth: true, last_bias: -7.0, ..NetworkConfig::torchvision() };
+    let again = serde_json::from_str(&serde_json::to_string(&with).unwrap()).unwrap();
+    assert_eq!(with, again);
 }

@@ -1,7 +1,7 @@
 //! From a prepared set of photographs to the batches of a step.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
@@ -45,16 +45,39 @@ pub struct Photographs {
     threads: usize,
 }
 
-/// The set that is the user's own folder of ImageNet.
+/// The set that is the user's own copy of ImageNet, `train/` and `val/` of 1,000 classes.
 pub const IMAGENET: &str = "imagenet";
+/// The user's own copy of ImageNet's Fall 2009 release, `fall-2009/`: one half of each class is trained on.
+pub const FALL_2009: &str = "imagenet-fall-2009";
+/// The user's own copy of the Fall 2011 release, `fall-2011/`, or any class folders to pre-train on.
+pub const FALL_2011: &str = "imagenet-fall-2011";
+
+/// Sets that a user brings, in a folder of their own below `--data`.
+const OWN: [Own; 3] = [
+    Own { name: IMAGENET, folder: "", needs: "train", val_share: None },
+    Own { name: FALL_2009, folder: "fall-2009", needs: "", val_share: Some(0.5) },
+    // Of each class of several pictures one is left to test with: what it takes to see that a network learns.
+    Own { name: FALL_2011, folder: "fall-2011", needs: "", val_share: Some(1e-6) },
+];
+
+/// A set that a user brings.
+struct Own {
+    name: &'static str,
+    /// Below the user's folder.
+    folder: &'static str,
+    /// What has to be in it.
+    needs: &'static str,
+    /// The share of each class that becomes the test pictures; none where there is a `val/`.
+    val_share: Option<f64>,
+}
 
 /// Which pictures are held out is the same for every seed and variant.
 const HELD_OUT_SEED: u64 = 0;
 /// Batches made ahead of the one in use.
 const AHEAD: usize = 3;
 
-/// The first of the sets `names` that can be had, prepared at `side`, with its name. [`IMAGENET`] is the
-/// class folders `train/` and `val/` in the user's folder (`--data`), all 1,000 classes.
+/// The first of the sets `names` that can be had, prepared at `side`, with its name. Those that a user brings
+/// ([`IMAGENET`], [`FALL_2009`], [`FALL_2011`]) are class folders in the user's folder (`--data`).
 ///
 /// # Errors
 /// None that can be had; pictures that cannot be read.
@@ -63,33 +86,48 @@ pub fn load(
     side: usize,
     lookup: &Lookup,
 ) -> anyhow::Result<(String, Arc<PreparedSet>)> {
-    let own = lookup.data_dir.as_deref().filter(|folder| folder.join("train").is_dir());
-    if let (Some(folder), true) = (own, names.iter().any(|name| name == IMAGENET)) {
-        return Ok((IMAGENET.to_owned(), Arc::new(own_imagenet(folder, side, lookup)?)));
+    let named = |own: &&Own| names.iter().any(|name| name == own.name);
+    for own in OWN.iter().filter(named) {
+        let there = |folder: &PathBuf| folder.join(own.needs).is_dir();
+        let folder = lookup.data_dir.as_deref().map(|folder| folder.join(own.folder));
+        if let Some(folder) = folder.filter(there) {
+            return Ok((own.name.to_owned(), Arc::new(own.prepared(&folder, side, lookup)?)));
+        }
     }
-    let others: Vec<&str> =
-        names.iter().map(String::as_str).filter(|name| *name != IMAGENET).collect();
+    let known = |name: &&str| OWN.iter().any(|own| own.name == *name);
+    let others: Vec<&str> = names.iter().map(String::as_str).filter(|name| !known(name)).collect();
     ensure!(
         !others.is_empty(),
-        "ImageNet cannot be fetched: give your own copy with --data DIR, where DIR holds \
-         train/<class>/<picture> and val/<class>/<picture>"
+        "{} cannot be fetched: give your own copy with --data DIR, where DIR holds {}",
+        names.join(" or "),
+        OWN.iter().filter(named).map(Own::wanted).collect::<Vec<_>>().join(", or ")
     );
     let located = Catalog::builtin().first_available(&others, lookup)?;
     let set = prepared(&Source::located(&located)?, lookup, side)?;
     Ok((located.name, Arc::new(set)))
 }
 
-/// The user's ImageNet.
-fn own_imagenet(folder: &Path, side: usize, lookup: &Lookup) -> anyhow::Result<PreparedSet> {
-    let set = prepared(&Source::new(folder, None), lookup, side)
-        .with_context(|| format!("{}: cannot be prepared", folder.display()))?;
-    let classes = set.classes().len();
-    ensure!(
-        classes == 1000,
-        "{}: {classes} classes, wanted the 1,000 of ImageNet",
-        folder.display()
-    );
-    Ok(set)
+impl Own {
+    /// What the user's folder has to hold.
+    fn wanted(&self) -> String {
+        match self.val_share {
+            None => "train/<class>/<picture> and val/<class>/<picture>".to_owned(),
+            Some(_) => format!("{}/<class>/<picture>", self.folder),
+        }
+    }
+
+    /// The pictures of `folder`, prepared.
+    fn prepared(&self, folder: &Path, side: usize, lookup: &Lookup) -> anyhow::Result<PreparedSet> {
+        let set = prepared(&Source::new(folder, self.val_share), lookup, side)
+            .with_context(|| format!("{}: cannot be prepared", folder.display()))?;
+        let classes = set.classes().len();
+        ensure!(
+            self.name != IMAGENET || classes == 1000,
+            "{}: {classes} classes, wanted the 1,000 of ImageNet",
+            folder.display()
+        );
+        Ok(set)
+    }
 }
 
 impl Photographs {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use common::checkpoint::{CheckpointError, Tensors, restore_variables, variables};
 use common::data::photos::TestView;
 use common::interrupt;
 use common::nn::probe::Probe;
@@ -16,9 +17,10 @@ use tch::Tensor;
 use tch::nn::VarStore;
 
 use super::data::{Augment, Photographs};
-use super::eval::{self, Errors};
+use super::eval::{self, Errors, Judged};
 use super::schedule::{Plateau, Schedule};
-use crate::network::{AlexNet, NetworkConfig};
+use crate::loss::Loss;
+use crate::network::{AlexNet, NetworkConfig, is_default};
 use crate::train::{Window, update};
 
 /// Everything that decides the numbers of one run, but the data.
@@ -27,6 +29,9 @@ use crate::train::{Window, update};
 pub struct Recipe {
     /// The network; `classes` are those of the data set.
     pub network: NetworkConfig,
+    /// What is lowered; the softmax's in the paper.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub loss: Loss,
     /// What is done to training pictures.
     pub augment: Augment,
     /// Levels 0–255 minus the mean picture are multiplied by this; 1 in the paper.
@@ -43,6 +48,9 @@ pub struct Recipe {
     pub lr: f64,
     /// How it falls.
     pub schedule: Schedule,
+    /// How that of the biases falls; as that of the weights where none is given, as in the paper.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bias_schedule: Option<Schedule>,
     /// How much of the last update is kept.
     pub momentum: f64,
     /// Decay of the weights; times the learning rate, as section 5 writes it.
@@ -103,6 +111,13 @@ pub struct FlatLossError {
     pub lr: f64,
 }
 
+/// The metric, beside the columns, with the mean loss over the first [`FIRST`] pictures.
+pub const FIRST_LOSS: &str = "train/first_loss";
+/// Pictures of the first line of cuda-convnet2's log: one of its data batches.
+///
+/// Source: akrizhevsky/cuda-convnet2, `TrainingExample.md`, `Data.md`.
+const FIRST: usize = 3072;
+
 /// How near to the loss of guessing a loss has to be to count as that, as a share of it.
 const A_HAIR: f64 = 0.01;
 
@@ -110,6 +125,9 @@ const A_HAIR: f64 = 0.01;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct At {
     window: Window,
+    /// The first pictures.
+    #[serde(default)]
+    first: Window,
     plateau: Plateau,
     /// What the run ends with: the last value of every column.
     last: BTreeMap<String, f64>,
@@ -118,15 +136,16 @@ struct At {
 }
 
 /// Trains to the end from wherever `run` stopped, then reads the test pictures, once; returns the numbers
-/// it ended with.
+/// it ended with. A run begins with the weights `start`, its last layer drawn anew, or with all drawn.
 ///
 /// # Errors
-/// A loss that is not finite, or still that of guessing; pictures that cannot be read; an interrupt; a file
-/// that cannot be written.
+/// A loss that is not finite, or still that of guessing; pictures that cannot be read; weights of another
+/// network; an interrupt; a file that cannot be written.
 pub fn train(
     key: &RunKey,
     cfg: &Recipe,
     set: &Photographs,
+    start: Option<&Tensors>,
     run: &mut TrainingRun,
 ) -> anyhow::Result<BTreeMap<String, f64>> {
     let steps_per_epoch = set.steps_per_epoch(cfg.batch);
@@ -136,6 +155,9 @@ pub fn train(
 
     let mut vs = VarStore::new(run.device());
     let net = build(&mut vs, &cfg.network, key.seed);
+    if let Some(start) = start {
+        take_over(&vs, start)?;
+    }
     let params = named_params(&vs);
     let mut opt = optimizer(&params, cfg);
     let (mut step, mut at) = run.resume_or_start::<At>(&vs, &mut opt, &COLUMNS)?;
@@ -148,21 +170,32 @@ pub fn train(
         let batch = loader.next().context("the loader has a batch for every step")??;
         let (xs, ys) = batch.tensors(device);
         let lr = cfg.schedule.rate(cfg.lr, step, steps, &at.plateau);
+        if let Some(schedule) = &cfg.bias_schedule {
+            let of_biases = schedule.rate(cfg.bias_lr_scale * cfg.lr, step, steps, &at.plateau);
+            opt.set_lr_scale(BIASES, of_biases / lr);
+        }
         let forward = |xs: &Tensor, probe: &Probe| {
             rng::seed_torch(key.seed, "dropout", step);
             net.forward(xs, true, probe)
         };
-        let (loss, logits) = update(forward, &mut opt, &params, &xs, &ys, lr, step, &autocast)?;
+        let (loss, logits) =
+            update(forward, cfg.loss, &mut opt, &params, &xs, &ys, lr, step, &autocast)?;
         step += 1;
 
         // 2. Everything that only looks.
         at.window.add(loss, &logits, &ys);
+        if !at.last.contains_key(FIRST_LOSS) {
+            at.first.add(loss, &logits, &ys);
+            if at.first.pictures() >= FIRST {
+                at.last.insert(FIRST_LOSS.to_owned(), at.first.take().0);
+            }
+        }
         run.tick(step, steps, cfg.batch as f64, "images/s", loss);
         at.done = step == steps;
         let mut row = Vec::new();
         if step.is_multiple_of(eval_every) || at.done {
             let Errors { loss, top1, .. } =
-                eval::errors(&net, set.held_out_batches(cfg)?, 1, device, &autocast)?;
+                eval::errors(&net, cfg.loss, set.held_out_batches(cfg)?, 1, device, &autocast)?;
             row.extend([("val/loss", loss), ("val/top1_error", top1)]);
             at.done |= cfg.schedule.evaluated(top1, &mut at.plateau);
         }
@@ -176,7 +209,7 @@ pub fn train(
                 ("train/error", error),
             ]);
             if at.done {
-                row.extend(test(&net, cfg, set, run)?.into_iter().flatten());
+                row.extend(test(&net, cfg, set, run)?.iter().flat_map(Judged::row));
             }
             at.last.extend(row.iter().map(|&(name, value)| (name.to_owned(), value)));
             row.push(("loader/wait", (wait - waited) / (now - since)));
@@ -195,36 +228,26 @@ pub fn train(
     Ok(at.last)
 }
 
-/// What the finished network gets wrong on the test pictures, with one view of each and with ten; nothing
-/// where there are no test pictures.
+/// What the finished network gets wrong on the test pictures; none where there are no test pictures.
 fn test(
     net: &AlexNet,
     cfg: &Recipe,
     set: &Photographs,
     run: &TrainingRun,
-) -> anyhow::Result<Option<[(&'static str, f64); 6]>> {
+) -> anyhow::Result<Option<Judged>> {
     let errors = |view: TestView| -> anyhow::Result<Option<Errors>> {
         let Some(batches) = set.test_batches(cfg, view)? else { return Ok(None) };
         let views = view.count() as i64;
-        eval::errors(net, batches, views, run.device(), &run.autocast()).map(Some)
+        eval::errors(net, cfg.loss, batches, views, run.device(), &run.autocast()).map(Some)
     };
-    let (Some(one), Some(ten)) = (errors(TestView::Centre)?, errors(TestView::Ten)?) else {
-        return Ok(None);
-    };
-    Ok(Some([
-        ("test/loss", one.loss),
-        ("test/top1_error", one.top1),
-        ("test/top5_error", one.top5),
-        ("test/ten_views_loss", ten.loss),
-        ("test/ten_views_top1_error", ten.top1),
-        ("test/ten_views_top5_error", ten.top5),
-    ]))
+    let both = errors(TestView::Centre)?.zip(errors(TestView::Ten)?);
+    Ok(both.map(|(one, ten)| Judged { one, ten }))
 }
 
 /// Ends a run whose loss has not left that of guessing by the update it was given for that.
 fn check_flat(loss: f64, step: u64, cfg: &Recipe) -> Result<(), FlatLossError> {
     let classes = cfg.network.classes;
-    let guessing = (classes as f64).ln();
+    let guessing = cfg.loss.of_guessing(classes);
     let due = cfg.flat_after > 0 && step >= cfg.flat_after;
     if !due || (loss - guessing).abs() > A_HAIR * guessing {
         return Ok(());
@@ -239,6 +262,23 @@ pub fn build(vs: &mut VarStore, cfg: &NetworkConfig, seed: u64) -> AlexNet {
     to_channels_last(vs);
     net
 }
+
+/// Copies `start`, the weights of a network that differs at most in its classes, into `vs`, but for the last
+/// layer, which stays as it is.
+///
+/// # Errors
+/// Weights of another network.
+pub fn take_over(vs: &VarStore, start: &Tensors) -> Result<(), CheckpointError> {
+    let own = variables(vs).into_iter().filter(|(name, _)| name.starts_with(LAST));
+    let others = start.iter().filter(|(name, _)| !name.starts_with(LAST));
+    let others = others.map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
+    restore_variables(vs, &others.chain(own).collect(), "the weights to start from")
+}
+
+/// The layer that depends on the classes.
+const LAST: &str = "fc8.";
+/// The optimiser's group of biases.
+const BIASES: usize = 1;
 
 /// Momentum and decay as the paper writes them, biases with a rate and a decay of their own.
 pub fn optimizer(params: &[(String, Tensor)], cfg: &Recipe) -> Sgd {

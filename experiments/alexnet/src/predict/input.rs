@@ -25,15 +25,40 @@ pub(super) fn ours(
     xs.permute([2, 0, 1]).unsqueeze(0).contiguous()
 }
 
+/// Short side of a picture as torchvision prepares it for its weights.
+pub(crate) const SHORT: u32 = 256;
+/// Rows and columns of its view.
+const CROP: u32 = 224;
+/// What is taken off red, green and blue, from 0 to 1.
+pub(crate) const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// What they are then divided by.
+pub(crate) const STD: [f32; 3] = [0.229, 0.224, 0.225];
+
 /// The input `[1, 3, 224, 224]` as torchvision makes it for its weights: short side to 256, centre 224, levels
 /// from 0 to 1, less a mean and over a deviation for each colour.
 ///
 /// Source: torchvision, `AlexNet_Weights.IMAGENET1K_V1.transforms` (`ImageClassification`).
 pub(super) fn torchvision(picture: &RgbImage) -> Tensor {
-    const SHORT: u32 = 256;
-    const CROP: u32 = 224;
-    const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-    const STD: [f32; 3] = [0.229, 0.224, 0.225];
+    let side = SHORT as usize;
+    let mut levels = vec![0; side * side * 3];
+    torchvision_square(picture, side, &mut levels);
+    let side = side as i64;
+    let edge = i64::from((SHORT - CROP) / 2);
+    let crop = i64::from(CROP);
+    let levels = Tensor::from_slice(&levels).reshape([side, side, 3]);
+    let levels = levels.narrow(0, edge, crop).narrow(1, edge, crop); // [224, 224, 3]
+    let xs = levels.to_kind(Kind::Float) / 255.0;
+    let xs = (xs - Tensor::from_slice(&MEAN)) / Tensor::from_slice(&STD);
+    xs.permute([2, 0, 1]).unsqueeze(0).contiguous()
+}
+
+/// Writes to `out: [256, 256, 3]` what torchvision makes of a picture before it cuts the centre out, as far as it lies
+/// around that: the centre view of `out` is torchvision's, to the pixel.
+///
+/// # Panics
+/// If `side` is not [`SHORT`].
+pub(crate) fn torchvision_square(picture: &RgbImage, side: usize, out: &mut [u8]) {
+    assert_eq!(side, SHORT as usize, "torchvision's weights are for this side");
     let (width, height) = picture.dimensions();
     let short = width.min(height);
     let sized = |length: u32| (u64::from(SHORT) * u64::from(length) / u64::from(short)) as u32;
@@ -44,14 +69,13 @@ pub(super) fn torchvision(picture: &RgbImage) -> Tensor {
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     Resizer::new().resize(&source, &mut resized, &options).expect("both hold levels of one kind");
     // Python's round(), to the even number from a half.
-    let edge = |length: u32| (f64::from(length - CROP) / 2.0).round_ties_even() as i64;
-    let levels =
-        Tensor::from_slice(resized.buffer()).reshape([i64::from(high), i64::from(wide), 3]);
-    let crop = i64::from(CROP);
-    let levels = levels.narrow(0, edge(high), crop).narrow(1, edge(wide), crop); // [224, 224, 3]
-    let xs = levels.to_kind(Kind::Float) / 255.0;
-    let xs = (xs - Tensor::from_slice(&MEAN)) / Tensor::from_slice(&STD);
-    xs.permute([2, 0, 1]).unsqueeze(0).contiguous()
+    let edge = |length: u32| (f64::from(length - CROP) / 2.0).round_ties_even() as usize;
+    let around = (SHORT - CROP) as usize / 2;
+    let (top, left) = (edge(high) - around, edge(wide) - around);
+    let rows = resized.buffer().chunks_exact(wide as usize * 3).skip(top);
+    for (row, out) in rows.zip(out.chunks_exact_mut(side * 3)) {
+        out.copy_from_slice(&row[left * 3..(left + side) * 3]);
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::ensure;
+use common::checkpoint::Tensors;
 use common::data::photos::PreparedSet;
 use common::experiment::{Drawings, Finished, Study};
 use common::preset::PresetError;
@@ -23,9 +24,10 @@ use ledger::run::RunRecord;
 use ledger::stats::{Estimate, StatsError, paired_difference};
 use serde::{Deserialize, Serialize};
 
+use super::pre_trained;
 use crate::ALEXNET;
 use crate::figures::ablations as figures_of;
-use crate::photographs::data::{Photographs, load};
+use crate::photographs::data::{FALL_2009, IMAGENET, Photographs, load};
 use crate::photographs::train::{self, Recipe};
 
 mod describe;
@@ -43,6 +45,8 @@ pub const TOP1: &str = "test/ten_views_top1_error";
 pub const TOP5: &str = "test/ten_views_top5_error";
 /// Top-1 error with the centre view alone.
 pub const ONE_VIEW_TOP1: &str = "test/top1_error";
+/// Top-5 error likewise.
+pub const ONE_VIEW_TOP5: &str = "test/top5_error";
 
 /// `[photographs]` of a preset.
 #[derive(Debug, Clone, Deserialize)]
@@ -58,6 +62,8 @@ pub struct StudyPreset {
     pub long: f64,
     /// The network and its training, with every ingredient.
     pub recipe: Recipe,
+    /// The sets of the study `pre-trained`.
+    pub pre_trained: pre_trained::Settings,
 }
 
 /// What the runs of these studies have in common, so that `measure` and `figures` need no preset.
@@ -140,6 +146,7 @@ impl StudyPreset {
             let (preset, key) = (preset.to_owned(), format!("photographs.{key}"));
             Err(PresetError::Value { preset, key, found, wanted })
         };
+        self.pre_trained.check(preset)?;
         let recipe = &self.recipe;
         let counts = [
             ("seeds", self.seeds as usize),
@@ -178,8 +185,10 @@ impl StudyPreset {
 
 /// What a command line asks for: the preset's photographs and seeds.
 pub(super) struct Asked {
-    preset: StudyPreset,
-    data: String,
+    /// The preset, with the classes of its pictures.
+    pub(super) preset: StudyPreset,
+    /// The data set's name.
+    pub(super) data: String,
     /// The prepared pictures.
     pub(super) set: Arc<PreparedSet>,
     seeds: Vec<u64>,
@@ -215,7 +224,7 @@ impl Asked {
     }
 }
 
-fn run<A: Ablation>(session: &Session) -> anyhow::Result<()> {
+pub(super) fn run<A: Ablation>(session: &Session) -> anyhow::Result<()> {
     let asked = Asked::of(session)?;
     let mut wanted = vec![(ALEXNET.study(ImageNet::NAME)?, asked.plans::<ImageNet>()?)];
     if A::NAME != ImageNet::NAME {
@@ -231,15 +240,25 @@ fn run<A: Ablation>(session: &Session) -> anyhow::Result<()> {
 }
 
 /// One training, in a process of its own.
-fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<String, f64>> {
-    let config: RunConfig = spec.config()?;
+pub(super) fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<String, f64>> {
+    train_from(spec, &spec.config()?, None, run)
+}
+
+/// The training of `spec`, whose own configuration is `config`, beginning with the weights `start` but for their last
+/// layer, or with all drawn.
+pub(super) fn train_from(
+    spec: &Spec,
+    config: &RunConfig,
+    start: Option<&Tensors>,
+    run: &mut TrainingRun,
+) -> anyhow::Result<BTreeMap<String, f64>> {
     let (data, set) = load(std::slice::from_ref(&spec.key.data), config.side, &spec.lookup)?;
     ensure!(
         set.sha256() == config.data_sha256,
         "{data}: the data changed between planning and training"
     );
     let photographs = Photographs::new(&set, &config.recipe, run.device())?;
-    train::train(&spec.key, &config.recipe, &photographs, run)
+    train::train(&spec.key, &config.recipe, &photographs, start, run)
 }
 
 /// The finished runs of a study and of [`ImageNet`] on one data set, by variant and seed.
@@ -325,7 +344,7 @@ impl Runs {
     fn protocol_ok(&self, preset: &str) -> bool {
         let paper = |finish: &Finish| is_full_size(&finish.config.recipe);
         !preset.contains('+')
-            && self.data == "imagenet"
+            && [IMAGENET, FALL_2009].contains(&self.data.as_str())
             && self.by_variant.values().flat_map(BTreeMap::values).all(paper)
     }
 }
@@ -333,12 +352,12 @@ impl Runs {
 /// Whether the network and its training are as large as the paper's.
 pub(super) fn is_full_size(recipe: &Recipe) -> bool {
     let Recipe { network, epochs, pictures, .. } = recipe;
-    let full = (network.width - 1.0).abs() < 1e-12 && network.crop == 224;
-    full && network.classes == 1000 && *epochs >= 90.0 && *pictures >= 1_000_000
+    let full = (network.width - 1.0).abs() < 1e-12 && network.crop >= 224;
+    full && *epochs >= 90.0 && *pictures >= 1_000_000
 }
 
 /// The study's gains and what else it measures, on each data set.
-fn measure<A: Ablation>(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
+pub(super) fn measure<A: Ablation>(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     let mut rows = Vec::new();
     for runs in Runs::read(finished.clone())? {
         let mut found = Vec::new();
@@ -359,7 +378,7 @@ fn measure<A: Ablation>(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
 }
 
 /// Errors of the variants, gains and curves, for each data set.
-fn figures<A: Ablation>(finished: &Finished) -> anyhow::Result<Drawings> {
+pub(super) fn figures<A: Ablation>(finished: &Finished) -> anyhow::Result<Drawings> {
     let mut drawings = Vec::new();
     for runs in Runs::read(finished.clone())? {
         let figure = figures_of::figure(A::ABOUT, &runs, A::EFFECTS)?;

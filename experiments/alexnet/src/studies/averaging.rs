@@ -118,21 +118,25 @@ fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<String, 
     let network = |(seed, digest): (u64, String), run: &TrainingRun| {
         let (trained, data_sha256, recipe) = (trained.clone(), data_sha256.clone(), recipe.clone());
         let config = OfOne { trained, digest, side, data_sha256, recipe };
-        probabilities(&Trained::load(spec, seed, config, run)?, run)
+        probabilities(&Trained::load(spec, ImageNet::NAME, seed, config, run)?, run)
     };
     averaged(digests, network, run)
 }
 
 /// Class probabilities `[n, classes]` of the test pictures, the mean of ten views, and their labels `[n]`.
-fn probabilities(trained: &Trained, run: &TrainingRun) -> anyhow::Result<(Tensor, Tensor)> {
+pub(super) fn probabilities(
+    trained: &Trained,
+    run: &TrainingRun,
+) -> anyhow::Result<(Tensor, Tensor)> {
     let view = TestView::Ten;
     let batches = trained.photographs.test_batches(&trained.recipe, view)?;
     let batches = batches.context("the data set has no test pictures (val/)")?;
-    eval::probabilities(&trained.net, batches, view.count() as i64, run.device(), &run.autocast())
+    let (views, loss) = (view.count() as i64, trained.recipe.loss);
+    eval::probabilities(&trained.net, loss, batches, views, run.device(), &run.autocast())
 }
 
 /// Averages what the network of each seed says ([`probabilities`]); a row of `metrics.csv` for each.
-fn averaged<T>(
+pub(super) fn averaged<T>(
     seeds: impl IntoIterator<Item = T>,
     network: impl Fn(T, &TrainingRun) -> anyhow::Result<(Tensor, Tensor)>,
     run: &mut TrainingRun,
@@ -210,7 +214,7 @@ fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
 
 /// Points of top-1 error that averaging `n` networks wins over one of them, and the averaged networks' errors,
 /// top-1 and top-5, in per cent.
-fn gain(folder: &Path, n: usize) -> anyhow::Result<(Estimate, [f64; 2])> {
+pub(super) fn gain(folder: &Path, n: usize) -> anyhow::Result<(Estimate, [f64; 2])> {
     let outcomes: Vec<Outcome> = read_rows(&folder.join(FILE))?;
     let percent = |of: fn(&Outcome) -> f64| -> Vec<f64> {
         outcomes.iter().map(|outcome| 100.0 * of(outcome)).collect()

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use common::checkpoint::{Store, restore_variables};
+use common::checkpoint::{Store, Tensors, restore_variables};
 use common::cli;
 use common::data::loader::Loader;
 use common::data::photos::{Batch, PreparedSet, TestView};
@@ -140,7 +140,8 @@ fn run<E: Exhibit>(session: &Session) -> anyhow::Result<()> {
 
 /// Looks at one network, in a process of its own.
 fn train<E: Exhibit>(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<String, f64>> {
-    looked::<E>(&Trained::load(spec, spec.key.seed, spec.config()?, run)?, run)
+    let trained = Trained::load(spec, ImageNet::NAME, spec.key.seed, spec.config()?, run)?;
+    looked::<E>(&trained, run)
 }
 
 /// Looks at `trained`; returns the numbers of the one row by name.
@@ -155,38 +156,49 @@ fn looked<E: Exhibit>(
     Ok(row.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
+/// The record of the run `key`, among whose results those of `spec` are, and the weights that it left.
+///
+/// # Errors
+/// A run that is not finished, or of another configuration than `digest` says; no checkpoint.
+pub(super) fn left_by(
+    spec: &Spec,
+    key: RunKey,
+    digest: &str,
+) -> anyhow::Result<(RunRecord, Tensors)> {
+    let again = format!("make it again: alexnet run {} --overwrite", key.study);
+    let base = Spec { key, ..spec.clone() };
+    let folder = base.folder();
+    let record = RunRecord::read(&folder)?;
+    let record = record.filter(|r| r.status == Status::Complete && r.digest == digest);
+    let record =
+        record.with_context(|| format!("{}: changed since this was planned", folder.display()))?;
+    let store = Store::new(base.checkpoints());
+    let left = store.load::<serde_json::Value>()?.with_context(|| {
+        format!("{}: no checkpoint of {}; {again}", store.folder().display(), folder.display())
+    })?;
+    Ok((record, left.model))
+}
+
 impl Trained {
-    /// The network that the run of `imagenet` with `seed`, among whose results those of `spec` are, left.
+    /// The network that the run of `study` with `seed`, among whose results those of `spec` are, left.
     pub(super) fn load(
         spec: &Spec,
+        study: &str,
         seed: u64,
         config: RunConfig,
         run: &TrainingRun,
     ) -> anyhow::Result<Self> {
-        let key = RunKey {
-            study: ImageNet::NAME.to_owned(),
-            variant: config.trained.clone(),
-            seed,
-            ..spec.key.clone()
-        };
-        let base = Spec { key, ..spec.clone() };
-        let (folder, again) = (base.folder(), "make it again: alexnet run imagenet --overwrite");
-        let record = RunRecord::read(&folder)?;
-        let record = record.filter(|r| r.status == Status::Complete && r.digest == config.digest);
-        let record = record
-            .with_context(|| format!("{}: changed since this was planned", folder.display()))?;
+        let (study, variant) = (study.to_owned(), config.trained.clone());
+        let key = RunKey { study, variant, seed, ..spec.key.clone() };
+        let (record, left) = left_by(spec, key, &config.digest)?;
         let (data, set) = load(std::slice::from_ref(&spec.key.data), config.side, &spec.lookup)?;
         ensure!(
             set.sha256() == config.data_sha256,
             "{data}: the data changed between training and looking"
         );
-        let store = Store::new(base.checkpoints());
-        let left = store.load::<serde_json::Value>()?.with_context(|| {
-            format!("{}: no checkpoint of {}; {again}", store.folder().display(), folder.display())
-        })?;
         let vs = VarStore::new(run.device());
         let net = AlexNet::new(&vs.root(), &config.recipe.network);
-        restore_variables(&vs, &left.model, &store.folder().display().to_string())?;
+        restore_variables(&vs, &left, &record.key.relative().display().to_string())?;
         let photographs = Photographs::new(&set, &config.recipe, run.device())?;
         let mut classes = set.classes().to_vec();
         if let Some(index) = ClassIndex::find(&spec.lookup)? {
@@ -271,8 +283,10 @@ impl Exhibit for Predictions {
         let Trained { set, classes, .. } = trained;
         let mut p = Vec::new();
         let (test, batches) = trained.test()?;
-        let forward =
-            |net: &AlexNet, xs: &Tensor| mean_over_views(&net.forward(xs, false, &Probe::off()), 1);
+        let loss = trained.recipe.loss;
+        let forward = |net: &AlexNet, xs: &Tensor| {
+            mean_over_views(loss, &net.forward(xs, false, &Probe::off()), 1)
+        };
         trained.show(batches, &run.autocast(), forward, |_, ys| p.push(ys))?;
         let labels = trained.labels(test);
         let picture = |i: usize| set.picture(test[i] as usize);

@@ -32,7 +32,7 @@ const FLAGS: [&str; 12] = [
 ];
 
 /// One training picture a class, and test pictures that are these but for their noise.
-fn photographs(folder: &Path) {
+pub(crate) fn photographs(folder: &Path) {
     for (split, n) in [("train", CLASSES), ("val", TEST)] {
         for class in 0..n {
             let of_class = folder.join(split).join(format!("c{class:04}"));

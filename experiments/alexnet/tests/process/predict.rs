@@ -23,7 +23,8 @@ fn place() -> Place {
     place
 }
 
-fn write_weights(folder: &Path) {
+/// Weights of a small network of 7 classes that was not trained, in `folder`.
+pub(crate) fn write_weights(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     let cfg = NetworkConfig { width: 1.0 / 32.0, crop: 64, classes: 7, ..NetworkConfig::paper() };
     let vs = VarStore::new(tch::Device::Cpu);

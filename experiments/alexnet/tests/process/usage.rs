@@ -23,7 +23,9 @@ fn wrong_usage(args: &[&str], words: &[&str]) {
 fn help_and_list_work_with_an_empty_environment() {
     let help = bare(&["--help"]).output().unwrap();
     assert!(help.status.success(), "{help:?}");
-    for verb in ["list", "run", "figures", "verify", "compare", "data", "predict", "prepare"] {
+    for verb in
+        ["list", "run", "figures", "verify", "compare", "data", "predict", "evaluate", "prepare"]
+    {
         assert!(stdout(&help).contains(verb), "{verb} is not in\n{}", stdout(&help));
     }
     let run = bare(&["run", "--help"]).output().unwrap();

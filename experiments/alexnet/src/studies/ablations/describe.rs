@@ -63,7 +63,8 @@ pub(in crate::studies) fn describe(
             begun = Instant::now();
         }
         let (xs, ys) = batch?.tensors(session.device);
-        let _scores = update(forward, &mut opt, &params, &xs, &ys, 0.0, step, &autocast)?;
+        let _scores =
+            update(forward, recipe.loss, &mut opt, &params, &xs, &ys, 0.0, step, &autocast)?;
     }
     let step_s = begun.elapsed().as_secs_f64() / TIMED_STEPS as f64;
     let step_work = (recipe.batch as i64 * recipe.network.multiply_adds()) as f64;

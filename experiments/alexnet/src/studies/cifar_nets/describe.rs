@@ -21,6 +21,7 @@ use crate::cifar::data::Pictures;
 use crate::cifar::net::{multiply_adds, optimizer};
 use crate::cifar::schedule::Schedule;
 use crate::cifar::train::{Config, build};
+use crate::loss::Loss;
 use crate::train::update;
 
 /// Updates timed, after as many to warm up.
@@ -97,7 +98,8 @@ fn measure(session: &Session, cfg: &Config, train: &ImageSet) -> anyhow::Result<
             (begun, timed) = (Instant::now(), steps - step);
         }
         let (xs, ys) = batch?.tensors(session.device);
-        let _scores = update(forward, &mut opt, &params, &xs, &ys, 0.0, step, &autocast)?;
+        let _scores =
+            update(forward, Loss::Softmax, &mut opt, &params, &xs, &ys, 0.0, step, &autocast)?;
     }
     let side = cfg.views.side(set.size) as i64;
     let view = multiply_adds(&table, set.channels as i64, side);

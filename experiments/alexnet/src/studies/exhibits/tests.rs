@@ -10,6 +10,7 @@ use ledger::run::Existing;
 use tch::Device;
 
 use super::*;
+use crate::loss::Loss;
 use crate::network::NetworkConfig;
 use crate::photographs::data::Augment;
 use crate::photographs::schedule::Schedule;
@@ -53,6 +54,7 @@ fn recipe() -> Recipe {
             classes: CLASSES.len() as i64,
             ..NetworkConfig::paper()
         },
+        loss: Loss::Softmax,
         augment: Augment { crops: true, mirror: true, colour: None, mean: MeanAt::Position },
         input_scale: 0.5,
         pictures: 1000,
@@ -61,6 +63,7 @@ fn recipe() -> Recipe {
         epochs: 1.0,
         lr: 0.01,
         schedule: Schedule::Steps { at: vec![0.75], divisor: 10.0 },
+        bias_schedule: None,
         momentum: 0.9,
         weight_decay: 5e-4,
         bias_decay: 5e-4,
