@@ -273,7 +273,8 @@ impl Figure {
         Err(PlotError::TooLarge { title: self.title.clone(), bytes: smallest })
     }
 
-    /// The figure as a PNG with two picture elements to each unit of the SVG.
+    /// The figure as a PNG with two picture elements to each unit of the SVG; fewer where many photographs would
+    /// make it large.
     ///
     /// # Errors
     /// When the SVG is too large or cannot be rendered.

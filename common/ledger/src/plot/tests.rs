@@ -488,3 +488,24 @@ fn a_table_wraps_its_texts_and_stands_in_the_picture() {
     assert!(svg.matches("a bright one").count() > 1);
     figure.to_png().unwrap();
 }
+
+#[test]
+fn a_figure_of_many_photographs_has_fewer_picture_elements_than_one_of_few() {
+    let mut state = 1_u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let mut photograph = || tile(Picture::new(40, 40, (0..4800).map(|_| noise()).collect()), "");
+    let few = vec![photograph()];
+    let many = (0..35).map(|_| photograph()).collect();
+    let [few, many] = [few, many].map(|tiles| {
+        let figure = gallery(Gallery { tiles, columns: 7, ..Gallery::default() });
+        let svg = figure.to_svg().unwrap();
+        let width = number(&Document::parse(&svg).unwrap().root_element(), "width");
+        let png = Pixmap::decode_png(&figure.to_png().unwrap()).unwrap();
+        f64::from(png.width()) / width
+    });
+    // Units of the SVG are those of its width.
+    assert!((few / many - 2.0 / 1.5).abs() < 0.01, "{few} and {many} picture elements a unit");
+}
