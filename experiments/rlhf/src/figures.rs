@@ -245,7 +245,7 @@ pub(crate) fn samples(title: &str, samples: &[Sample]) -> Figure {
     };
     Figure {
         title: title.to_owned(),
-        caption: "The first prompts of the test part: what the reference went on with and what the trained policy did, by \
+        caption: "Prompts that no training saw: what the reference went on with and what the trained policy did, by \
                   the same random draws, each with its reward. Not chosen."
             .into(),
         panels: vec![Panel {

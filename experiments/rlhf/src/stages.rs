@@ -103,8 +103,10 @@ pub struct Task {
     pub query: usize,
     /// Queries to train on; 0: all.
     pub queries: usize,
-    /// Queries of the test part, for samples, best of n and win rates.
+    /// Queries of the test part, for best of n, win rates and, where `show` is empty, for the table of samples.
     pub test_queries: usize,
+    /// Prompts of our own for the table of samples: those of a set may be offensive, or not ours to print.
+    pub show: Vec<String>,
 }
 
 /// Which human judgements a reward model learns.

@@ -64,6 +64,7 @@ impl Place {
             "sft.task.query=12",
             "instruct.task.own=\"likes.jsonl\"",
             "instruct.task.query=12",
+            "instruct.task.show=[\"the old\"]",
             "reward-model.train.batch=4",
         ] {
             command.args(["--set", set]);

@@ -22,7 +22,7 @@ use crate::policy::{Policy, ValueNet, log_probs};
 use crate::ppo::kl::kl_per_response;
 use crate::reward::RewardModel;
 use crate::rollout::respond;
-use crate::tokens::rows;
+use crate::tokens::{Side, batch, rows};
 use crate::train_policy::{self, Ending, Sample, World};
 use crate::train_reward::{scores, scores_of};
 use crate::weights::{kept, write_reward};
@@ -151,25 +151,31 @@ impl Tested<'_> {
     ) -> anyhow::Result<BTreeMap<String, f64>> {
         let queries = texts.queries(Part::Test, task.test_queries, task, words)?;
         let queries = queries.to_device(run.device());
-        let answers = |net: &Transformer| -> anyhow::Result<Vec<Vec<i64>>> {
-            rng::seed_torch(spec.key.seed, "test answers", 0);
-            Ok(rows(&answered(net, &queries, words, sampling)?))
+        let answers = |queries: &Tensor| -> anyhow::Result<[Vec<Vec<i64>>; 2]> {
+            let of = |net: &Transformer| -> anyhow::Result<Vec<Vec<i64>>> {
+                rng::seed_torch(spec.key.seed, "test answers", 0);
+                Ok(rows(&answered(net, queries, words, sampling)?))
+            };
+            Ok([of(self.reference)?, of(&self.policy.net)?])
         };
-        let (before, after) = (answers(self.reference)?, answers(&self.policy.net)?);
-        let asked = rows(&queries);
+        let [before, after] = answers(&queries)?;
         let (of_before, of_after) = (scores_of(reward, &before), scores_of(reward, &after));
-        let mut table = Vec::with_capacity(asked.len());
-        for (i, query) in asked.iter().enumerate() {
-            let text = |ids: &[i64]| words.text(&ids[query.len()..]).context("an id of the model");
-            table.push(Sample {
-                query: words.text(query)?,
-                before: text(&before[i])?,
-                after: text(&after[i])?,
-                score_before: of_before[i],
-                score_after: of_after[i],
-            });
-        }
-        write_rows(&run.path().join(SAMPLES), &table)?;
+        let shown = if task.show.is_empty() {
+            samples(words, &rows(&queries), [&before, &after], [&of_before, &of_after])?
+        } else {
+            let asked: Vec<Vec<i64>> = task.show.iter().map(|text| words.sentence(text)).collect();
+            let most = asked.iter().map(Vec::len).max().unwrap_or_default();
+            ensure!(
+                most <= task.query,
+                "instruct.task.show: a prompt of {most} tokens; wanted at most {}, as task.query says",
+                task.query
+            );
+            let queries = batch(&asked, Side::Left).to_device(run.device());
+            let [before, after] = answers(&queries)?;
+            let scores = [scores_of(reward, &before), scores_of(reward, &after)];
+            samples(words, &asked, [&before, &after], [&scores[0], &scores[1]])?
+        };
+        write_rows(&run.path().join(SAMPLES), &shown)?;
         let mut numbers = BTreeMap::new();
         let mut pair = |name: &str, before: &[f64], after: &[f64]| {
             let n = after.len() as f64;
@@ -204,4 +210,24 @@ impl Tested<'_> {
         numbers.insert("test/kl".to_owned(), kl.mean(Dtype::Float).double_value(&[]));
         Ok(numbers)
     }
+}
+
+/// Answers of both models, whole texts in ids, beside each other in words.
+fn samples(
+    words: &Words,
+    asked: &[Vec<i64>],
+    [before, after]: [&[Vec<i64>]; 2],
+    [of_before, of_after]: [&[f64]; 2],
+) -> anyhow::Result<Vec<Sample>> {
+    let sample = |(i, query): (usize, &Vec<i64>)| {
+        let text = |ids: &[i64]| words.text(&ids[query.len()..]).context("an id of the model");
+        Ok(Sample {
+            query: words.text(query)?,
+            before: text(&before[i])?,
+            after: text(&after[i])?,
+            score_before: of_before[i],
+            score_after: of_after[i],
+        })
+    };
+    asked.iter().enumerate().map(sample).collect()
 }
