@@ -1,5 +1,7 @@
 //! How compute is shared between size and data: our runs, and published tables of runs.
 
+use std::collections::BTreeMap;
+
 use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 
 use super::{between, ends};
@@ -74,12 +76,32 @@ pub(crate) fn allocation(data: &str, approaches: &Approaches, n_slices: usize) -
     }
 }
 
-/// The exponent of size of every table, by parametric fit and by parabolas, beside its authors' own.
+/// The exponent of size of every table, by parametric fit and by parabolas, beside its authors' own;
+/// a panel for each source, the first part of a table's name.
 pub(crate) fn refits(all: &[Refitted]) -> Figure {
+    let mut by_source: BTreeMap<&str, Vec<(&str, &Refitted)>> = BTreeMap::new();
+    for refitted in all {
+        let name = refitted.table.name.as_str();
+        let (source, short) = name.split_once('-').unwrap_or((name, name));
+        by_source.entry(source).or_default().push((short, refitted));
+    }
+    Figure {
+        title: "Published tables of runs, refitted".into(),
+        caption:
+            "The exponent a of the best size, N_opt ∝ C^a, from each table: by the parametric \
+                  law and, where runs were planned at equal compute, by parabolas; with 95 % \
+                  bootstrap intervals, beside the number its authors give."
+                .into(),
+        panels: by_source.into_iter().map(|(source, tables)| of_source(source, &tables)).collect(),
+        columns: 1,
+    }
+}
+
+fn of_source(source: &str, tables: &[(&str, &Refitted)]) -> Panel {
     let mut parametric = Series::new("ours, parametric", Style::Intervals, Vec::new());
     let mut parabolas = Series::new("ours, parabolas", Style::Intervals, Vec::new());
     let mut authors = Series::new("the authors'", Style::Markers, Vec::new());
-    for (i, refitted) in all.iter().enumerate() {
+    for (i, (_, refitted)) in tables.iter().enumerate() {
         let x = i as f64;
         parametric.points.push((x, exponent_of_size(&refitted.fitted.best)));
         let [low, high] = refitted.fitted.draws.interval(exponent_of_size);
@@ -90,22 +112,13 @@ pub(crate) fn refits(all: &[Refitted]) -> Figure {
         }
         authors.points.extend(refitted.table.authors.get("a").map(|a| (x, *a)));
     }
-    let series =
-        [parametric, parabolas, authors].into_iter().filter(|series| !series.points.is_empty());
-    Figure {
-        title: "Published tables of runs, refitted".into(),
-        caption:
-            "The exponent a of the best size, N_opt ∝ C^a, from each table: by the parametric \
-                  law and, where runs were planned at equal compute, by parabolas; with 95 % \
-                  bootstrap intervals, beside the number its authors give."
-                .into(),
-        panels: vec![Panel {
-            x: Axis::categories("table", all.iter().map(|refitted| refitted.table.name.clone())),
-            y: Axis::linear("exponent of size"),
-            series: series.collect(),
-            references: vec![Reference::horizontal("Hoffmann 2022: 0.5", 0.5)],
-            ..Panel::default()
-        }],
-        columns: 1,
+    let series = [parametric, parabolas, authors];
+    Panel {
+        title: source.to_owned(),
+        x: Axis::categories("table", tables.iter().map(|(short, _)| *short)),
+        y: Axis::linear("exponent of size"),
+        series: series.into_iter().filter(|series| !series.points.is_empty()).collect(),
+        references: vec![Reference::horizontal("Hoffmann 2022: 0.5", 0.5)],
+        ..Panel::default()
     }
 }

@@ -29,13 +29,12 @@ struct Reading {
 /// # Errors
 /// As [`Session::grid`]; runs of another shard that are not finished.
 pub(crate) fn run(session: &Session, study: &str) -> anyhow::Result<()> {
-    joint_fit::run(session)?;
     if session.dry_run {
-        return Ok(common::cli::print(&format!(
-            "{study}: reads the runs of {}\n",
-            joint_fit::STUDY
-        ))?);
+        let of = joint_fit::STUDY;
+        let text = format!("{study}: reads the runs of {of}, which `plan {of}` prices\n");
+        return Ok(common::cli::print(&text)?);
     }
+    joint_fit::run(session)?;
     if session.shard.is_some() {
         tracing::info!("{study}: run it again without --index when all shards are done");
         return Ok(());
