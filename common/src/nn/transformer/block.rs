@@ -95,8 +95,7 @@ impl Block {
         let triangle = (t > 1 && mask.is_none())
             .then(|| Tensor::ones([t, past + t], (Kind::Bool, qkv.device())).tril(past));
         let mask = mask.or(triangle.as_ref());
-        let ys =
-            Tensor::scaled_dot_product_attention(&q, &k, &v, mask, p, false, None, false);
+        let ys = Tensor::scaled_dot_product_attention(&q, &k, &v, mask, p, false, None, false);
         ys.transpose(1, 2).reshape([b, t, c / 3])
     }
 
