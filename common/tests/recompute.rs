@@ -2,7 +2,8 @@
 //! threads.
 
 use common::nn::probe::Probe;
-use common::nn::transformer::{NormPlace, Transformer, TransformerConfig, mean_loss};
+use common::nn::transformer::parts::tied_loss;
+use common::nn::transformer::{NormPlace, Transformer, TransformerConfig};
 use common::shim::Autocast;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -36,7 +37,12 @@ fn blocks_that_are_computed_again_give_the_same_gradients() {
             tch::manual_seed(5);
             let loss = {
                 let _autocast = Autocast::new(Device::Cpu, autocast);
-                mean_loss(&model.logits(&model.forward(&ids, true, &Probe::off())), &ids)
+                tied_loss(
+                    &model.forward(&ids, true, &Probe::off()).flatten(0, 1),
+                    model.tokens(),
+                    &ids.flatten(0, 1),
+                    None,
+                )
             };
             loss.backward();
             // What is drawn afterwards is the same too.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tch::nn::{self, Init, LinearConfig};
-use tch::{IndexOp as _, Kind, Tensor};
+use tch::{IndexOp as _, Tensor};
 
 use super::probe::Probe;
 use crate::shim::recompute::recompute;
@@ -299,12 +299,6 @@ impl Transformer {
     }
 }
 
-/// Mean loss in nats over all positions, of scores `logits: [B, T, V]` for `targets: [B, T]`.
-pub fn mean_loss(logits: &Tensor, targets: &Tensor) -> Tensor {
-    let logits = logits.flatten(0, -2).to_kind(Kind::Float); // [B·T, V]
-    logits.cross_entropy_for_logits(&targets.flatten(0, -1))
-}
-
 fn linear(path: &nn::Path, c_in: i64, c_out: i64, config: &TransformerConfig) -> nn::Linear {
     let init = LinearConfig {
         ws_init: Init::Randn { mean: 0.0, stdev: config.init_std },
@@ -341,8 +335,8 @@ impl Norm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Device;
     use tch::nn::VarStore;
+    use tch::{Device, Kind};
 
     fn tiny(norm: NormPlace, bias: bool) -> TransformerConfig {
         TransformerConfig {
@@ -455,8 +449,9 @@ mod tests {
         let config = TransformerConfig { init_std: 0.02, ..tiny(NormPlace::Post, true) };
         let (_vs, model) = model(&config);
         let ids = Tensor::randint(11, [4, 9], (Kind::Int64, Device::Cpu));
-        let logits = model.logits(&model.forward(&ids, false, &Probe::off()));
-        let loss = mean_loss(&logits, &ids).double_value(&[]);
+        let states = model.forward(&ids, false, &Probe::off()).flatten(0, 1);
+        let loss = parts::tied_loss(&states, model.tokens(), &ids.flatten(0, 1), None);
+        let loss = loss.double_value(&[]);
         assert!((loss - 11_f64.ln()).abs() < 0.1, "{loss}");
     }
 

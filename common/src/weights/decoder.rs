@@ -178,19 +178,22 @@ impl Decoder {
 /// # Errors
 /// A vocabulary that is missing or damaged.
 pub fn tokenizer_of(folder: &Path) -> Result<Tokenizer, DecoderError> {
+    Ok(Tokenizer::open(text_mode(folder).unwrap_or(Mode::Hf), folder)?)
+}
+
+/// How text becomes words, as the `config.json` of a folder says; none where there is none or it does not say.
+pub fn text_mode(folder: &Path) -> Option<Mode> {
     #[derive(Deserialize)]
     struct TextMode {
         text_mode: Option<Mode>,
     }
-    let stored = fs::read(folder.join(CONFIG)).ok();
-    let stored = stored.and_then(|bytes| serde_json::from_slice::<TextMode>(&bytes).ok());
-    let mode = stored.and_then(|config| config.text_mode).unwrap_or(Mode::Hf);
-    Ok(Tokenizer::open(mode, folder)?)
+    let bytes = fs::read(folder.join(CONFIG)).ok()?;
+    serde_json::from_slice::<TextMode>(&bytes).ok()?.text_mode
 }
 
 /// Whose names and form the files have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
+pub enum Family {
     /// `openai-gpt`: norms after the sums.
     Gpt1,
     /// `gpt2`: norms before the sub-layers, and one at the end.
@@ -199,7 +202,7 @@ enum Family {
 
 impl Family {
     /// What Hugging Face calls our variable.
-    fn name(self, own: &str) -> String {
+    pub fn name(self, own: &str) -> String {
         match (self, own) {
             (Self::Gpt1, "tokens") => return "tokens_embed.weight".to_owned(),
             (Self::Gpt1, "positions") => return "positions_embed.weight".to_owned(),
@@ -239,16 +242,19 @@ impl Family {
     }
 }
 
-/// The same tensors without causal masks and a copy of the embedding as output layer; matrices that are kept
-/// `[in, out]` are turned.
+/// The same tensors without causal masks and a copy of the embedding as output layer, turned as [`turned`] does.
 fn without_buffers(tensors: &StateDict) -> StateDict {
-    let keep = |name: &&str| {
+    turned(tensors, |name| {
         let mask = name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
-        !mask && *name != "lm_head.weight"
-    };
+        !mask && name != "lm_head.weight"
+    })
+}
+
+/// The tensors that `keep` accepts by their names, those of Hugging Face; matrices that are kept `[in, out]` are turned.
+pub fn turned(tensors: &StateDict, keep: impl Fn(&str) -> bool) -> StateDict {
     let kept: BTreeMap<String, Tensor> = tensors
         .names()
-        .filter(keep)
+        .filter(|name| keep(name))
         .map(|name| {
             let tensor = tensors.get(name).expect("it was listed");
             let turn = is_conv1d(name) && tensor.dim() == 2;
@@ -259,7 +265,7 @@ fn without_buffers(tensors: &StateDict) -> StateDict {
 }
 
 /// Whether Hugging Face keeps the matrix `[in, out]`, as the original does; ours are `[out, in]`.
-fn is_conv1d(there: &str) -> bool {
+pub fn is_conv1d(there: &str) -> bool {
     there.ends_with(".weight") && (there.contains(".attn.c_") || there.contains(".mlp.c_"))
 }
 

@@ -3,13 +3,13 @@
 //! Ours are Hugging Face's: `config.json`, `model.safetensors`, `vocab.json`, `merges.txt`. Two keys of `config.json`
 //! are our own and unknown to others: `text_mode`, how text becomes words, and, for the LSTM, `landmarks_lstm`.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::checkpoint::{self, write_safetensors};
 use common::data::tokenizer::{Mode, Tokenizer, TokenizerError};
 use common::nn::transformer::{NormPlace, TransformerConfig};
+use common::weights::decoder::{Family, is_conv1d, text_mode, turned};
 use common::weights::{StateDict, WeightsError};
 use ledger::run::{RunError, write_atomic};
 use serde::{Deserialize, Serialize};
@@ -139,8 +139,8 @@ pub fn read(folder: &Path, device: Device) -> Result<Model, FolderError> {
                 Some(_) => "transformer.",
                 None => "",
             };
-            let transposed = transposed(&tensors);
-            transposed.load_into(&model.vs, |name| format!("{prefix}{}", name_there(name)))?;
+            let name_there = |name: &str| format!("{prefix}{}", Family::Gpt1.name(name));
+            turned(&tensors, |_| true).load_into(&model.vs, name_there)?;
         }
     }
     Ok(model)
@@ -191,7 +191,7 @@ pub fn write(
                 initializer_range: config.init_std,
                 text_mode: mode,
             };
-            (to_json(&config), |name| format!("transformer.{}", name_there(name)))
+            (to_json(&config), |name| format!("transformer.{}", Family::Gpt1.name(name)))
         }
     };
     let (head, own): (Vec<_>, Vec<_>) = checkpoint::variables(&model.vs)
@@ -242,15 +242,8 @@ pub fn read_head(folder: &Path, model: &Model) -> Result<(), FolderError> {
 /// # Errors
 /// A vocabulary that is missing or damaged.
 pub fn tokenizer(folder: &Path, mode: Option<Mode>) -> Result<Tokenizer, FolderError> {
-    #[derive(Deserialize)]
-    struct TextMode {
-        text_mode: Option<Mode>,
-    }
-    let stored = match fs::read(folder.join(CONFIG)) {
-        Ok(bytes) => serde_json::from_slice::<TextMode>(&bytes).ok().and_then(|c| c.text_mode),
-        Err(_) if folder.join(openai::SHAPES).is_file() => Some(Mode::OpenAi),
-        Err(_) => None,
-    };
+    let released = !folder.join(CONFIG).is_file() && folder.join(openai::SHAPES).is_file();
+    let stored = text_mode(folder).or_else(|| released.then_some(Mode::OpenAi));
     Ok(Tokenizer::open(mode.or(stored).unwrap_or(Mode::Hf), folder)?)
 }
 
@@ -322,29 +315,6 @@ fn key_there(field: &str) -> &str {
     }
 }
 
-/// What Hugging Face calls our variable.
-fn name_there(own: &str) -> String {
-    match own {
-        "tokens" => return "tokens_embed.weight".to_owned(),
-        "positions" => return "positions_embed.weight".to_owned(),
-        _ => {}
-    }
-    let (block, rest) = own.split_once('.').expect("the others are a block's");
-    let index = block.strip_prefix("block").expect("a post-norm decoder has nothing else");
-    let rest = rest
-        .replace("attention.qkv", "attn.c_attn")
-        .replace("attention.proj", "attn.c_proj")
-        .replace("mlp.fc", "mlp.c_fc")
-        .replace("mlp.proj", "mlp.c_proj")
-        .replace("norm", "ln_");
-    format!("h.{index}.{rest}")
-}
-
-/// Whether Hugging Face keeps the matrix `[in, out]`, as the original does; ours are `[out, in]`.
-fn is_conv1d(there: &str) -> bool {
-    there.ends_with(".weight") && (there.contains(".attn.c_") || there.contains(".mlp.c_"))
-}
-
 /// Takes out the causal masks, which older files hold as tensors, and the output layer, which is the embedding.
 fn leave_out_what_is_no_weight(
     tensors: &mut StateDict,
@@ -369,21 +339,4 @@ fn leave_out_what_is_no_weight(
         }
     }
     Ok(())
-}
-
-/// All tensors, with the matrices that are kept `[in, out]` turned.
-fn transposed(tensors: &StateDict) -> StateDict {
-    let turned: BTreeMap<String, Tensor> = tensors
-        .names()
-        .map(|name| {
-            let tensor = tensors.get(name).expect("it was listed");
-            let tensor = if is_conv1d(name) && tensor.dim() == 2 {
-                tensor.tr()
-            } else {
-                tensor.shallow_clone()
-            };
-            (name.to_owned(), tensor)
-        })
-        .collect();
-    StateDict::of(tensors.path(), turned)
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use common::data::sampler::below;
 use common::interrupt;
 use common::nn::probe::{Probe, check_gradients, non_finite_loss};
-use common::nn::transformer::{Transformer, mean_loss};
+use common::nn::transformer::Transformer;
+use common::nn::transformer::parts::tied_loss;
 use common::optim::schedule::warmup_cosine;
 use common::optim::{
     Adam, AdamConfig, Decay, Epsilon, Optimizer as _, ParamGroup, clip, named_params,
@@ -150,8 +151,8 @@ pub fn train(
 /// Mean loss in nats a token of ids `[B, T + 1]`, whose last `T` are predicted.
 pub fn loss_of(net: &Transformer, ids: &Tensor, probe: &Probe) -> Tensor {
     let t = ids.size()[1] - 1;
-    let states = net.forward(&ids.narrow(1, 0, t), true, probe); // [B, T, C]
-    mean_loss(&net.logits(&states), &ids.narrow(1, 1, t))
+    let states = net.forward(&ids.narrow(1, 0, t), true, probe).flatten(0, 1); // [B·T, C]
+    tied_loss(&states, net.tokens(), &ids.narrow(1, 1, t).flatten(0, 1), None)
 }
 
 /// Mean loss in nats a token over all of `batches`.

@@ -18,7 +18,7 @@ use crate::readout::{LONGEST, MIN_TEXTS};
 
 mod tasks;
 
-pub use tasks::{Answer, NAMES, SentenceTask, read};
+pub use tasks::{Answer, NAMES, SentenceTask, answer_of, read};
 
 /// One test example.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -16,6 +16,15 @@ use sha2::{Digest as _, Sha256};
 /// The tasks: SST with five grades; Microsoft's paraphrases; SICK's relatedness; Yelp's reviews by polarity.
 pub const NAMES: [&str; 4] = ["sst-5", "msrp", "sick", "yelp"];
 
+/// What is asked in a task of [`NAMES`].
+pub fn answer_of(name: &str) -> Answer {
+    match name {
+        "sst-5" => Answer::Class(5),
+        "sick" => Answer::Number,
+        _ => Answer::Class(2),
+    }
+}
+
 /// What is asked of an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
@@ -44,7 +53,6 @@ pub struct SentenceTask {
 
 /// The files of a task's parts, and how a line becomes an example.
 struct Form {
-    answer: Answer,
     /// Training, validation and test files; without a validation file one training example in ten is for validation; one
     /// file alone says the part in a column.
     files: Vec<PathBuf>,
@@ -86,7 +94,7 @@ pub fn read(name: &str, lookup: &Lookup) -> anyhow::Result<Option<SentenceTask>>
     let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
         bail!("{name}: no such task; there are {}", NAMES.join(", "));
     };
-    let Some(Form { answer, files, reader }) = form(name, lookup)? else { return Ok(None) };
+    let Some(Form { files, reader }) = form(name, lookup)? else { return Ok(None) };
     let parts: &[Part] = match files.len() {
         3 => &[Part::Train, Part::Val, Part::Test],
         _ => &[Part::Train, Part::Test],
@@ -119,7 +127,7 @@ pub fn read(name: &str, lookup: &Lookup) -> anyhow::Result<Option<SentenceTask>>
             "{name}: the {part} part has no examples; are these its files?"
         );
     }
-    let sha256 = hex(&hash.finalize());
+    let (answer, sha256) = (answer_of(name), hex(&hash.finalize()));
     Ok(Some(SentenceTask { name, answer, texts, labels, round, sha256 }))
 }
 
@@ -141,18 +149,18 @@ fn form(name: &str, lookup: &Lookup) -> anyhow::Result<Option<Form>> {
         let paths: Vec<PathBuf> = names.iter().map(|name| dir.join(name)).collect();
         paths.iter().all(|path| path.is_file()).then_some(paths)
     };
-    let (answer, files, reader) = match name {
-        "sst-5" => (Answer::Class(5), catalogued("sst-5")?, Reader::Grade),
-        "msrp" => (Answer::Class(2), catalogued("mrpc")?, Reader::Paraphrase),
-        "sick" => (Answer::Number, own(&["SICK.txt"]), Reader::Sick),
+    let (files, reader) = match name {
+        "sst-5" => (catalogued("sst-5")?, Reader::Grade),
+        "msrp" => (catalogued("mrpc")?, Reader::Paraphrase),
+        "sick" => (own(&["SICK.txt"]), Reader::Sick),
         _ => {
             let folder = "yelp_review_polarity_csv";
             let names = [format!("{folder}/train.csv"), format!("{folder}/test.csv")];
             let names = [names[0].as_str(), names[1].as_str()];
-            (Answer::Class(2), own(&names), Reader::Yelp)
+            (own(&names), Reader::Yelp)
         }
     };
-    Ok(files.map(|files| Form { answer, files, reader }))
+    Ok(files.map(|files| Form { files, reader }))
 }
 
 type Push<'a> = &'a mut dyn FnMut(Vec<String>, f64, Option<Part>);

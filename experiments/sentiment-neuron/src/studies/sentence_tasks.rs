@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::measured;
 use super::networks::{Model, Trained, load, look, only_row, trained};
 use crate::figures;
-use crate::sentences::{Answer, NAMES, Prediction, features, read, read_out, score};
+use crate::sentences::{NAMES, Prediction, answer_of, features, read, read_out, score};
 
 /// Its name.
 pub const STUDY: &str = "sentence-tasks";
@@ -127,22 +127,13 @@ pub(crate) struct Scores {
     pub(crate) bag: Vec<f64>,
 }
 
-/// What is asked in a task.
-fn answer(task: &str) -> Answer {
-    match task {
-        "sst-5" => Answer::Class(5),
-        "sick" => Answer::Number,
-        _ => Answer::Class(2),
-    }
-}
-
 fn widest(finished: &Finished) -> anyhow::Result<Vec<Scores>> {
     let mut all: Vec<Scores> = Vec::new();
     for task in NAMES {
         for (folder, record) in finished.runs.iter().filter(|(_, record)| record.key.data == task) {
             let RunConfig { model, .. } = RunConfig::deserialize(&record.config)?;
             let predictions = read_predictions(&folder.join(PREDICTIONS))?;
-            let of = |reader| score(answer(task), &predictions, reader);
+            let of = |reader| score(answer_of(task), &predictions, reader);
             let (probe, bag) = (of(|p| p.probe), of(|p| p.bag));
             let (hidden, n) = (model.hidden, predictions.len());
             match all.last_mut().filter(|last| last.task == task) {
