@@ -2,6 +2,7 @@
 //! command line works on these; the training itself is each experiment's own.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use ledger::claims::Measured;
@@ -11,6 +12,10 @@ use ledger::run::{RunError, RunRecord, finished_runs};
 use crate::preset::{Source, nearest};
 use crate::session::Session;
 use crate::training_run::{Spec, TrainingRun};
+use crate::weights::REFERENCE;
+
+/// The preset whose curves stand behind those of shorter ones.
+const LONG: &str = "overnight";
 
 /// One milestone and one binary.
 #[derive(Debug)]
@@ -72,6 +77,24 @@ impl Finished {
     pub fn beside(&self, study: &str) -> Result<Self, RunError> {
         let folder = self.folder.with_file_name(study);
         Ok(Self { preset: self.preset.clone(), runs: finished_runs(&folder)?, folder })
+    }
+
+    /// The published runs of this study at [`LONG`], whose curves a shorter training is set against. No runs at that
+    /// preset itself, nor outside the repository's folder.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed, a record that cannot be read.
+    pub fn reference(&self) -> Result<Self, RunError> {
+        // The folder is <results>/<experiment>/<preset>/<study>.
+        let mut names = self.folder.iter().rev();
+        let (study, experiment) = (names.next(), names.nth(1));
+        let folder: PathBuf =
+            [Some(OsStr::new(REFERENCE)), experiment, Some(OsStr::new(LONG)), study]
+                .into_iter()
+                .flatten()
+                .collect();
+        let runs = if self.preset == LONG { Vec::new() } else { finished_runs(&folder)? };
+        Ok(Self { preset: LONG.to_owned(), folder, runs })
     }
 }
 

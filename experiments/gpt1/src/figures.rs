@@ -14,21 +14,21 @@ use crate::tasks::{TASKS, Task};
 /// Figure 2, right, at the end of pre-training.
 const PUBLISHED_SENTIMENT: f64 = 0.68;
 
-/// Loss on unseen authors and on the text as it came, against tokens read.
-pub(crate) fn pretraining(data: &str, curves: &[Curve]) -> Figure {
-    let mut names: Vec<&str> = curves.iter().map(|curve| curve.model.as_str()).collect();
+/// Loss on unseen authors and on the text as it came, against tokens read; dashed those of the published long trainings.
+pub(crate) fn pretraining(data: &str, curves: &[Curve], published: &[Curve]) -> Figure {
+    let all = curves.iter().chain(published);
+    let mut names: Vec<&str> = all.map(|curve| curve.model.as_str()).collect();
     names.sort_unstable_by_key(|name| std::cmp::Reverse(*name)); // transformer before lstm
     names.dedup();
     let series_of = |of: fn(&Curve) -> &Vec<(f64, f64)>| -> Vec<Series> {
-        curves
-            .iter()
-            .map(|curve| {
-                let slot = names.iter().position(|name| *name == curve.model).unwrap_or_default();
-                let millions = curve.parameters as f64 / 1e6;
-                let label = format!("{}, {millions:.1}M parameters", curve.model);
-                Series::new(label, Style::Line, of(curve).clone()).colour(slot)
-            })
-            .collect()
+        let line = |curve: &Curve, style, whose: &str| {
+            let slot = names.iter().position(|name| *name == curve.model).unwrap_or_default();
+            let millions = curve.parameters as f64 / 1e6;
+            let label = format!("{}, {millions:.1}M parameters{whose}", curve.model);
+            Series::new(label, style, of(curve).clone()).colour(slot)
+        };
+        let long = published.iter().map(|curve| line(curve, Style::Dashed, ", overnight"));
+        curves.iter().map(|curve| line(curve, Style::Line, "")).chain(long).collect()
     };
     let panel = |title: &str, series| Panel {
         title: title.into(),
@@ -41,8 +41,9 @@ pub(crate) fn pretraining(data: &str, curves: &[Curve]) -> Figure {
         title: format!("Predicting the next token of {data}"),
         caption: format!(
             "Cross-entropy in nats per token of {data} against tokens read, on books of authors held out for validation \
-             and on the training text as it came. The published 18.4 is 2.91 nats, in another vocabulary and on other \
-             books, after some 100 thousand million tokens."
+             and on the training text as it came; dashed, where a training is short, our published long ones. The \
+             published 18.4 is 2.91 nats, in another vocabulary and on other books, after some 100 thousand million \
+             tokens."
         ),
         panels: vec![
             panel("unseen authors", series_of(|c| &c.val)),

@@ -36,6 +36,8 @@ pub mod sentence_tasks;
 pub mod single_unit;
 pub mod word_pieces;
 
+pub use networks::Networks;
+
 /// A preset.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +46,8 @@ pub struct Preset {
     pub lead: Vec<String>,
     /// Precision of the runs.
     pub precision: Precision,
+    /// Which networks the studies read that train none; `emergence` reads this preset's own.
+    pub networks: Networks,
     /// The networks that learn reviews.
     #[serde(rename = "language-model")]
     pub language_model: language_model::Preset,

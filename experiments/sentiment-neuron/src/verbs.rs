@@ -1,19 +1,17 @@
 //! What a trained network does for its user.
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use common::cli;
 use common::data::text::clean::decode;
-use common::weights::{REFERENCE, published};
 use tch::Device;
 
 use crate::model::Neuron;
-use crate::studies::single_unit;
-use crate::weights::{self, Card, ChosenUnit, TENSORS};
-use crate::{SENTIMENT_NEURON, released};
+use crate::released;
+use crate::weights::{self, Card, ChosenUnit};
 
 mod classify;
 mod compress;
@@ -87,7 +85,7 @@ impl Weights {
     fn load(&self) -> anyhow::Result<Loaded> {
         let path = match &self.weights {
             Some(path) => path.clone(),
-            None => default_weights(Path::new(REFERENCE))?,
+            None => weights::published()?,
         };
         let (neuron, file) = weights::read(&path, Device::Cpu)?;
         if let (None, Some(file)) = (&self.weights, &file) {
@@ -123,19 +121,6 @@ impl Loaded {
         anyhow::ensure!(unit < n, "{what}: unit {unit}, the network has the units 0 to {}", n - 1);
         Ok(())
     }
-}
-
-/// The weights that come with the repository.
-fn default_weights(reference: &Path) -> anyhow::Result<PathBuf> {
-    let name = SENTIMENT_NEURON.name;
-    published(reference, name, single_unit::STUDY, TENSORS).with_context(|| {
-        format!(
-            "{}: no {TENSORS} is published here; run this in the repository's folder, or name weights with --weights: \
-             those that `{name} run language-model single-unit` leaves in the run's folder, a folder of `{name} \
-             pack-weights`, or one with the released 0.npy to 14.npy",
-            reference.join(name).display()
-        )
-    })
 }
 
 impl Text {
@@ -176,24 +161,5 @@ pub fn execute(verb: Verb) -> anyhow::Result<()> {
         Verb::Decompress(args) => compress::decompress(&args),
         Verb::PackWeights(args) => pack_weights::pack_weights(&args),
         Verb::WriteReleased(args) => released::write(&args.weights.load()?.neuron, &args.to),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_published_weights_the_error_says_how_to_get_some() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = default_weights(folder.path()).unwrap_err().to_string();
-        for way in ["--weights", "run language-model single-unit", "pack-weights", "14.npy"] {
-            assert!(error.contains(way), "{error}");
-        }
-        let run = "sentiment-neuron/overnight/single-unit/sst/mlstm-512-on-reviews/seed-0";
-        let path = folder.path().join(run).join(TENSORS);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, b"").unwrap();
-        assert_eq!(default_weights(folder.path()).unwrap(), path);
     }
 }

@@ -13,6 +13,7 @@ use common::checkpoint::{Tensors, read_safetensors, write_safetensors};
 use common::data::sha256_file;
 use common::linear::features::Features;
 use common::linear::threshold::Threshold;
+use common::weights::REFERENCE;
 use ledger::publish::limits;
 use ledger::run::write_atomic;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::model::Neuron;
 use crate::readout::Unit;
-use crate::released;
+use crate::studies::single_unit;
+use crate::{SENTIMENT_NEURON, released};
 
 /// The version of the format that is written and read.
 const FORMAT: u32 = 1;
@@ -211,6 +213,26 @@ pub fn read(path: &Path, device: Device) -> anyhow::Result<(Neuron, Option<PathB
     Ok((unpacked(read_safetensors(&file)?, &what, device)?, Some(file)))
 }
 
+/// The file of the weights that come with the repository; the working directory is its root.
+///
+/// # Errors
+/// None there.
+pub fn published() -> anyhow::Result<PathBuf> {
+    published_below(Path::new(REFERENCE))
+}
+
+fn published_below(reference: &Path) -> anyhow::Result<PathBuf> {
+    let name = SENTIMENT_NEURON.name;
+    common::weights::published(reference, name, single_unit::STUDY, TENSORS).with_context(|| {
+        format!(
+            "{}: no {TENSORS} is published here; run this in the repository's folder, or name weights with --weights: \
+             those that `{name} run language-model single-unit` leaves in the run's folder, a folder of `{name} \
+             pack-weights`, or one with the released 0.npy to 14.npy",
+            reference.join(name).display()
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -319,5 +341,19 @@ mod tests {
     fn a_value_lies_on_the_side_that_its_sign_says() {
         assert!((unit().value(2.0) + 0.75).abs() < 1e-6, "{}", unit().value(2.0));
         assert!((unit().value(-1.0) - 0.75).abs() < 1e-6, "{}", unit().value(-1.0));
+    }
+
+    #[test]
+    fn without_published_weights_the_error_says_how_to_get_some() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = published_below(folder.path()).unwrap_err().to_string();
+        for way in ["--weights", "run language-model single-unit", "pack-weights", "14.npy"] {
+            assert!(error.contains(way), "{error}");
+        }
+        let run = "sentiment-neuron/overnight/single-unit/sst/mlstm-512-on-reviews/seed-0";
+        let path = folder.path().join(run).join(TENSORS);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, b"").unwrap();
+        assert_eq!(published_below(folder.path()).unwrap(), path);
     }
 }

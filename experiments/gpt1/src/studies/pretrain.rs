@@ -357,7 +357,7 @@ pub(super) fn describe(
 }
 
 /// A finished run's losses against tokens read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Curve {
     pub(crate) data: String,
     pub(crate) model: String,
@@ -430,8 +430,10 @@ pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
     for curve in curves(finished)? {
         by_data.entry(curve.data.clone()).or_default().push(curve);
     }
+    let published = curves(&finished.reference()?)?;
     let draw = |(data, curves): (String, Vec<Curve>)| {
-        (format!("loss-{data}"), figures::pretraining(&data, &curves))
+        let long: Vec<Curve> = published.iter().filter(|c| c.data == data).cloned().collect();
+        (format!("loss-{data}"), figures::pretraining(&data, &curves, &long))
     };
     Ok(by_data.into_iter().map(draw).collect())
 }

@@ -25,7 +25,7 @@ use ledger::stats::{Estimate, paired_difference};
 use serde::{Deserialize, Serialize};
 
 use super::measured;
-use super::networks::{Model, Trained, load, look, only_row, planned_set, sets, trained};
+use super::networks::{Model, load, look, networks, only_row, planned_set, sets};
 use crate::clamping::{CONDITIONS, Condition, Judge, Plan, Written, judged, write};
 use crate::figures;
 use crate::model::Neuron;
@@ -85,7 +85,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let (sets, judges) = (sets(session, &preset.sets)?, sets(session, &preset.judges)?);
     let (set, judge) = (&sets[0], &judges[0]);
     let mut plans = Vec::new();
-    for Trained { model, .. } in trained(session, false)? {
+    for model in networks(session)? {
         let (variant, seed) = (model.name(), model.seed);
         let config = RunConfig {
             model,

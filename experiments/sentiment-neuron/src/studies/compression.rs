@@ -25,7 +25,7 @@ use ledger::stats::{Estimate, Scale, mean_over_seeds, paired_ratio};
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
-use super::networks::{Model, Trained, load, look, only_row, trained};
+use super::networks::{Model, load, look, networks, only_row};
 use super::{ended_with, language_model, measured, shards};
 use crate::compress::baselines;
 use crate::compress::coder::code_length;
@@ -149,11 +149,13 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
         }
     }
     let mut plans = Vec::new();
-    for Trained { model, config } in trained(session, false)? {
-        let language_model::RunConfig { shards, text, train } = config;
-        let held_out = (HELD_OUT.to_owned(), train.data_sha256);
-        for (data, data_sha256) in std::iter::once(held_out).chain(found.iter().cloned()) {
-            let (model, text) = (model.clone(), text.clone());
+    let (name, reviews) = language_model::text(session)?;
+    for model in networks(session)? {
+        let held_out = Some((HELD_OUT.to_owned(), reviews.sha256.clone()));
+        // The published network may have learned reviews that are not at hand; others are not what it is judged by.
+        let held_out = held_out.filter(|_| model.data == name);
+        for (data, data_sha256) in held_out.into_iter().chain(found.iter().cloned()) {
+            let (model, shards, text) = (model.clone(), reviews.shards, reviews.own.clone());
             let (variant, seed) = (model.name(), model.seed);
             let config = PieceConfig { model, shards, text, data_sha256, bytes, coded_bytes };
             let config = RunConfig::Piece(config);

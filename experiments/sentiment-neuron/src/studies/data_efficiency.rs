@@ -14,7 +14,7 @@ use ledger::stats::{Bound, Estimate, Scale, mean_over_seeds, paired_difference};
 use serde::{Deserialize, Serialize};
 
 use super::measured;
-use super::networks::{Model, Trained, load, look, only_row, planned_set, sets, trained};
+use super::networks::{Model, load, look, networks, only_row, planned_set, sets};
 use crate::efficiency::{Fit, examples_to, fits};
 use crate::features::features;
 use crate::figures;
@@ -70,7 +70,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let sets = sets(session, &names)?;
     let set = &sets[0];
     let mut plans = Vec::new();
-    for Trained { model, .. } in trained(session, false)? {
+    for model in networks(session)? {
         let (variant, seed) = (model.name(), model.seed);
         let data_sha256 = set.sha256.clone();
         let config = RunConfig { model, data_sha256, examples: examples.clone(), draws };

@@ -16,9 +16,9 @@ use ledger::run::RunRecord;
 use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
-use super::networks::{Model, Trained, load, look, only_row, planned_set, sets, trained};
+use super::networks::{Learned, Model, Trained, load, look, only_row, planned_set, sets, trained};
 use super::probes::{choices, scores};
-use super::{ended_with, language_model, measured, shards};
+use super::{ended_with, measured, shards};
 use crate::features::features;
 use crate::figures;
 use crate::readout::{areas, median, read_out};
@@ -59,10 +59,9 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let sets = sets(session, &preset.sets)?;
     let set = &sets[0];
     let mut plans = Vec::new();
-    for Trained { model, config } in trained(session, true)? {
-        let language_model::RunConfig { shards, text, train } = config;
+    for Trained { model, learned } in trained(session, true)? {
+        let Learned { shards, text, val_bytes, .. } = learned;
         let (variant, seed) = (format!("{}-after-{}", model.name(), model.updates), model.seed);
-        let val_bytes = train.val_bytes;
         let config = RunConfig { model, data_sha256: set.sha256.clone(), shards, text, val_bytes };
         plans.push(Plan {
             data: set.name.clone(),

@@ -149,7 +149,7 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
 }
 
 /// One finished network's way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Curve {
     pub(crate) hidden: i64,
     pub(crate) data: String,
@@ -215,8 +215,10 @@ pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
     for curve in curves(finished)? {
         by_data.entry(curve.data.clone()).or_default().push(curve);
     }
+    let published = curves(&finished.reference()?)?;
     let draw = |(data, curves): (String, Vec<Curve>)| {
-        (format!("bits-per-byte-{data}"), figures::bits_per_byte(&data, &curves))
+        let long: Vec<Curve> = published.iter().filter(|c| c.data == data).cloned().collect();
+        (format!("bits-per-byte-{data}"), figures::bits_per_byte(&data, &curves, &long))
     };
     Ok(by_data.into_iter().map(draw).collect())
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use common::cli;
 use common::data::catalog::Catalog;
 use common::data::error::DataError;
+use common::data::sha256_file;
 use common::data::text::labelled::{self, LabelledSet};
 use common::session::{Plan, Session};
 use common::stations::stations;
@@ -19,6 +20,7 @@ use super::{language_model, stations_of};
 use crate::SENTIMENT_NEURON;
 use crate::model::Neuron;
 use crate::train::station;
+use crate::weights;
 
 /// A network of `language-model` after some of its updates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,9 @@ pub(crate) struct Model {
     pub(crate) updates: u64,
     /// Of the weights' file, in hex.
     pub(crate) sha256: String,
+    /// The weights' file, where they are the published ones and not a station of this machine's training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) published: Option<PathBuf>,
 }
 
 impl Model {
@@ -44,10 +49,55 @@ impl Model {
     }
 }
 
-/// A network with the specification and the configuration of its training.
+/// Which networks the studies read that train none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Networks {
+    /// Those that `language-model` has trained at the same preset.
+    Trained,
+    /// The one whose weights come with the repository.
+    Published,
+}
+
+/// The text that a network learned.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Learned {
+    /// Training shards.
+    pub(super) shards: usize,
+    /// The user's own file or folder.
+    pub(super) text: Option<PathBuf>,
+    /// Over its shards.
+    pub(super) sha256: String,
+    /// Bytes of the validation shard that the training looked at.
+    pub(super) val_bytes: usize,
+}
+
+/// A network and the text that it learned.
 pub(super) struct Trained {
     pub(super) model: Model,
-    pub(super) config: language_model::RunConfig,
+    pub(super) learned: Learned,
+}
+
+/// The networks that the studies of this preset read.
+///
+/// # Errors
+/// As [`trained`], or no published weights.
+pub(super) fn networks(session: &Session) -> anyhow::Result<Vec<Model>> {
+    Ok(match session.preset::<super::Preset>()?.networks {
+        Networks::Trained => trained(session, false)?.into_iter().map(|t| t.model).collect(),
+        Networks::Published => vec![published_network()?],
+    })
+}
+
+/// The network whose weights come with the repository, with the description that its run of `single-unit` has of it.
+fn published_network() -> anyhow::Result<Model> {
+    let path = weights::published()?;
+    let folder = path.parent().with_context(|| format!("{}: lies nowhere", path.display()))?;
+    let record = RunRecord::read(folder)?
+        .with_context(|| format!("{}: holds weights and no run", folder.display()))?;
+    let model = Model::deserialize(&record.config["model"])
+        .with_context(|| format!("{}: its run names no network", folder.display()))?;
+    Ok(Model { sha256: sha256_file(&path)?, published: Some(path), ..model })
 }
 
 /// The trained networks of `language-model` at this preset: at the end only, or at every station that is reached. Those
@@ -83,8 +133,10 @@ pub(super) fn trained(session: &Session, whole_way: bool) -> anyhow::Result<Vec<
                 std::fs::read(&path).with_context(|| format!("{}: cannot read", path.display()))?;
             let Plan { data, variant, seed, config } = plan.clone();
             let (hidden, sha256) = (cfg.sizes.hidden, hex(&Sha256::digest(&bytes)));
-            let model = Model { data, variant, seed, hidden, updates, sha256 };
-            all.push(Trained { model, config: serde_json::from_value(config)? });
+            let model = Model { data, variant, seed, hidden, updates, sha256, published: None };
+            let language_model::RunConfig { shards, text, train } = serde_json::from_value(config)?;
+            let (sha256, val_bytes) = (train.data_sha256, train.val_bytes);
+            all.push(Trained { model, learned: Learned { shards, text, sha256, val_bytes } });
         }
     }
     let command = format!("sentiment-neuron run language-model --preset {}", session.source.name);
@@ -130,7 +182,7 @@ pub(super) fn planned_set(spec: &Spec, name: &str, sha256: &str) -> anyhow::Resu
     Ok(set)
 }
 
-/// A network of `language-model` as the run of `spec` gets it; its weights are the planned ones.
+/// A network as the run of `spec` gets it; its weights are the planned ones.
 ///
 /// # Errors
 /// Weights that are gone or changed.
@@ -142,11 +194,14 @@ pub(super) fn load(spec: &Spec, model: &Model, run: &TrainingRun) -> anyhow::Res
         "{}: changed since the run was planned",
         path.display()
     );
-    Neuron::read(&path, run.device())
+    Ok(weights::read(&path, run.device())?.0)
 }
 
-/// The weights of a finished language model at one of its stations.
+/// Where a network's weights are: published, or at a station of its training.
 fn weights_at(spec: &Spec, model: &Model) -> anyhow::Result<PathBuf> {
+    if let Some(path) = &model.published {
+        return Ok(path.clone());
+    }
     let mut trained = spec.clone();
     language_model::STUDY.clone_into(&mut trained.key.study);
     trained.key.variant.clone_from(&model.variant);

@@ -17,7 +17,7 @@ use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
 use super::measured;
-use super::networks::{Model, Trained, load, look, only_row, planned_set, sets, trained};
+use super::networks::{Model, load, look, networks, only_row, planned_set, sets};
 use crate::features::features;
 use crate::figures;
 use crate::readout::{Fitted, Prediction, read_out};
@@ -54,7 +54,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let preset = session.preset::<super::Preset>()?.probes;
     let sets = sets(session, &preset.sets)?;
     let mut plans = Vec::new();
-    for Trained { model, .. } in trained(session, false)? {
+    for model in networks(session)? {
         for set in &sets {
             let config = RunConfig { model: model.clone(), data_sha256: set.sha256.clone() };
             plans.push(Plan {

@@ -13,7 +13,7 @@ use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
 use super::measured;
-use super::networks::{Model, Trained, load, look, only_row, trained};
+use super::networks::{Model, load, look, networks, only_row};
 use crate::figures;
 use crate::sentences::{NAMES, Prediction, answer_of, features, read, read_out, score};
 
@@ -57,7 +57,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
         }
     }
     let mut plans = Vec::new();
-    for Trained { model, .. } in trained(session, false)? {
+    for model in networks(session)? {
         for (name, sha256) in &tasks {
             let config = RunConfig { model: model.clone(), data_sha256: sha256.clone() };
             plans.push(Plan {

@@ -4,6 +4,7 @@
 //! and its threshold fitted on the training part; each test text is predicted once. The run of the widest network with
 //! the smallest seed on the first set also leaves the weights that the other verbs use.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,9 @@ use ledger::run::{RunRecord, write_atomic};
 use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 use serde::{Deserialize, Serialize};
 
-use super::networks::{Model, Trained, load, look, only_row, planned_set, sets, trained};
+use super::networks::{
+    Learned, Model, Networks, Trained, load, look, networks, only_row, planned_set, sets, trained,
+};
 use super::{ended_with, language_model, measured, shards};
 use crate::features::features;
 use crate::figures;
@@ -53,13 +56,8 @@ struct RunConfig {
     model: Model,
     /// Of the labelled set.
     data_sha256: String,
-    /// Whether the run leaves weights.
-    export: bool,
-    /// Training shards of the text that the network learned; its validation shard is read for the weights' card.
-    shards: usize,
-    text: Option<PathBuf>,
-    /// Bytes of that shard.
-    val_bytes: usize,
+    /// In a run that leaves weights: the text that the network learned, whose validation shard is read for the card.
+    export: Option<Learned>,
 }
 
 /// Looks at every finished network on every set.
@@ -67,22 +65,26 @@ struct RunConfig {
 /// # Errors
 /// A network that is not trained; sets that cannot be had; a run that fails.
 pub fn run(session: &Session) -> anyhow::Result<()> {
-    let preset = session.preset::<super::Preset>()?.single_unit;
-    let sets = sets(session, &preset.sets)?;
-    let trained = trained(session, false)?;
-    let widest = trained.iter().map(|t| (t.model.hidden, std::cmp::Reverse(t.model.seed))).max();
+    let preset = session.preset::<super::Preset>()?;
+    let sets = sets(session, &preset.single_unit.sets)?;
+    let networks: Vec<(Model, Option<Learned>)> = match preset.networks {
+        Networks::Trained => {
+            let trained = trained(session, false)?.into_iter();
+            trained.map(|Trained { model, learned }| (model, Some(learned))).collect()
+        }
+        // These weights have been left already.
+        Networks::Published => networks(session)?.into_iter().map(|model| (model, None)).collect(),
+    };
+    let width = |model: &Model| (model.hidden, Reverse(model.seed));
+    let widest = networks.iter().map(|(model, _)| width(model)).max();
     let mut plans = Vec::new();
-    for Trained { model, config } in trained {
-        let language_model::RunConfig { shards, text, train } = config;
+    for (model, learned) in networks {
         for (place, set) in sets.iter().enumerate() {
-            let exported = Some((model.hidden, std::cmp::Reverse(model.seed))) == widest;
+            let exported = place == 0 && Some(width(&model)) == widest;
             let config = RunConfig {
                 model: model.clone(),
                 data_sha256: set.sha256.clone(),
-                export: exported && place == 0,
-                shards,
-                text: text.clone(),
-                val_bytes: train.val_bytes,
+                export: learned.clone().filter(|_| exported),
             };
             plans.push(Plan {
                 data: set.name.clone(),
@@ -113,9 +115,9 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
     let mut ended = scores(&predictions);
     ended.extend(choices(&fitted));
     ended.insert("median_unit/auc".to_owned(), median(&areas));
-    if config.export {
+    if let Some(learned) = &config.export {
         let train = features.select(&set.rounds()[0].train);
-        ended.extend(export(spec, &config, &neuron, &fitted[0], &train, run)?);
+        ended.extend(export(spec, &config.model, learned, &neuron, &fitted[0], &train, run)?);
     }
     only_row(run, ended)
 }
@@ -124,13 +126,14 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
 /// published; returns what their form costs in bits per byte.
 fn export(
     spec: &Spec,
-    config: &RunConfig,
+    model: &Model,
+    learned: &Learned,
     neuron: &Neuron,
     fitted: &Fitted,
     train: &Features,
     run: &TrainingRun,
 ) -> anyhow::Result<BTreeMap<String, f64>> {
-    let RunConfig { model, shards: n, text, val_bytes, .. } = config;
+    let Learned { shards: n, text, val_bytes, .. } = learned;
     let (tensors, publishable) = packed(neuron);
     let by_name = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.copy())).collect();
     let left = unpacked(by_name, "the packed weights", run.device())?;
