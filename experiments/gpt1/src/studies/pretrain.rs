@@ -242,24 +242,30 @@ impl Preset {
 }
 
 /// Every run of the study, with its configuration; its books are looked for as `lookup` says. Makes vocabulary and
-/// tokens if they are not there.
+/// tokens if they are not there. A model whose rate is still to be searched is left out with a warning.
 ///
 /// # Errors
-/// A preset that does not fit, data that cannot be had.
+/// A preset that does not fit, data that cannot be had; no model whose rate is known.
 pub fn plans(session: &Session, lookup: &Lookup) -> anyhow::Result<Vec<(Plan, Config)>> {
     let super::Preset { books, pretrain: preset, .. } = session.preset()?;
     preset.check(&session.preset)?;
     let shelf = books.shelf(None, lookup)?;
     let corpus = books.corpus(&shelf, lookup)?;
     let vocab = corpus.tokenizer.vocab_size() as i64;
-    let choices: Vec<Choice> = preset
-        .models
-        .iter()
-        .map(|model| rates::chosen(session, &preset, model, &shelf.name, &books, vocab, &corpus))
-        .collect::<anyhow::Result<_>>()?;
+    let mut ready = Vec::new();
+    for model in &preset.models {
+        let choice = rates::chosen(session, &preset, model, &shelf.name, &books, vocab, &corpus)?;
+        ready.extend(choice.map(|choice| (model, choice)));
+    }
+    ensure!(
+        !ready.is_empty(),
+        "no model's batch and rate are chosen yet; first: gpt1 run {} --preset {}",
+        rates::STUDY,
+        session.source.name
+    );
     let mut plans = Vec::new();
     for seed in seeds(session, preset.seeds) {
-        for (model, &choice) in preset.models.iter().zip(&choices) {
+        for &(model, choice) in &ready {
             let train = preset.config(&session.preset, model, choice, vocab, &corpus.sha256)?;
             let config = RunConfig { books: books.clone(), train: train.clone() };
             let (data, variant) = (shelf.name.clone(), model.name.clone());

@@ -89,10 +89,11 @@ fn plans_of(
 }
 
 /// The batch and rate of a model: the only ones, or those with the smallest validation loss at the end of the search;
-/// of equals, the smaller rate. A dry run takes the first ones while there is no search.
+/// of equals, the smaller rate. None, with a warning that names the command, where the search has not been made; a dry
+/// run then takes the first ones.
 ///
 /// # Errors
-/// A search that has not been made, with the command that makes it.
+/// A record that cannot be read.
 pub(super) fn chosen(
     session: &Session,
     preset: &Preset,
@@ -101,7 +102,7 @@ pub(super) fn chosen(
     books: &Books,
     vocab: i64,
     corpus: &TokenCorpus,
-) -> anyhow::Result<Choice> {
+) -> anyhow::Result<Option<Choice>> {
     let first = choices(preset, model).first().copied().context("the preset was checked")?;
     let study = GPT1.study(STUDY)?;
     let mut best: Option<(f64, Choice)> = None;
@@ -110,14 +111,15 @@ pub(super) fn chosen(
         let record = RunRecord::read(&folder)?;
         let Some(record) = record.filter(|record| record.status == Status::Complete) else {
             if session.dry_run {
-                return Ok(first);
+                return Ok(Some(first));
             }
-            anyhow::bail!(
+            tracing::warn!(
                 "{}: batch and rate of the {} are not chosen yet; first: gpt1 run {STUDY} --preset {}",
                 folder.display(),
                 model.name,
                 session.source.name
             );
+            return Ok(None);
         };
         let loss = ended_with(&record, "val/loss")?;
         let better = |(least, choice): &(f64, Choice)| {
@@ -127,7 +129,7 @@ pub(super) fn chosen(
             best = Some((loss, Choice { batch: cfg.batch, lr: cfg.lr }));
         }
     }
-    Ok(best.map_or(first, |(_, choice)| choice))
+    Ok(Some(best.map_or(first, |(_, choice)| choice)))
 }
 
 /// Makes the search's runs.
