@@ -24,7 +24,7 @@ mod picture;
 mod raster;
 mod table;
 
-pub use coloured::coloured_text;
+pub use coloured::{Coloured, ColouredTexts};
 pub use gallery::{Bar, Gallery, Mark, Scaling, Tile};
 pub(crate) use picture::DATA_URI;
 pub use picture::Picture;
@@ -64,6 +64,8 @@ pub struct Panel {
     pub gallery: Option<Gallery>,
     /// Texts, in the same way.
     pub table: Option<Table>,
+    /// Texts on coloured grounds, in the same way.
+    pub coloured: Option<ColouredTexts>,
 }
 
 /// One axis. The unit belongs in the label: `"training error (%)"`.

@@ -11,6 +11,7 @@ pub mod efficiency;
 pub mod features;
 pub mod figures;
 pub mod generate;
+pub mod heatmap;
 pub mod model;
 pub mod mood;
 pub mod pieces;

@@ -155,7 +155,7 @@ pub fn execute(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Features(args) => features::print_features(&args),
         Verb::Classify(args) => classify::classify(&args),
-        Verb::Heatmap(args) => heatmap::heatmap(&args),
+        Verb::Heatmap(args) => heatmap::print_heatmap(&args),
         Verb::Generate(args) => generate::generate(&args),
         Verb::Compress(args) => compress::compress(&args),
         Verb::Decompress(args) => compress::decompress(&args),

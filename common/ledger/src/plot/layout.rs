@@ -8,7 +8,7 @@ use super::canvas::{self, Align, Canvas, DRAWS, Type, units};
 use super::font::{self, Weight};
 use super::panel::{self, Frame};
 use super::{Axis, Figure, Panel, Scale, legend, palette};
-use super::{gallery, table};
+use super::{coloured, gallery, table};
 
 const MARGIN: f64 = 14.0;
 const GAP: f64 = 18.0;
@@ -55,6 +55,7 @@ struct Prepared<'a> {
 enum Inside<'a> {
     Gallery(gallery::LaidOut<'a>),
     Table(table::LaidOut),
+    Coloured(coloured::LaidOut),
 }
 
 impl Inside<'_> {
@@ -62,6 +63,7 @@ impl Inside<'_> {
         match self {
             Self::Gallery(gallery) => gallery.height,
             Self::Table(table) => table.height,
+            Self::Coloured(texts) => texts.height,
         }
     }
 
@@ -69,6 +71,7 @@ impl Inside<'_> {
         match self {
             Self::Gallery(gallery) => gallery.draw(canvas, left, top),
             Self::Table(table) => table.draw(canvas, left, top),
+            Self::Coloured(texts) => texts.draw(canvas, left, top),
         }
     }
 }
@@ -166,11 +169,14 @@ pub(super) fn draw(figure: &Figure, cell: f64) -> String {
 
 fn prepare<'a>(panel: &'a Panel, sizes: &Sizes, cell_width: f64, plot_height: f64) -> Prepared<'a> {
     let (x, y) = (axis::settle(panel, Side::X), axis::settle(panel, Side::Y));
-    let gallery = panel.gallery.as_ref();
-    let inside = gallery.map(|of| Inside::Gallery(of.lay_out(cell_width, sizes.tick())));
-    let table = panel.table.as_ref();
-    let inside =
-        inside.or_else(|| table.map(|of| Inside::Table(of.lay_out(cell_width, sizes.tick()))));
+    let Panel { gallery, table, coloured, .. } = panel;
+    let (room, size) = (cell_width, sizes.tick());
+    let inside = match (gallery, table, coloured) {
+        (Some(of), ..) => Some(Inside::Gallery(of.lay_out(room, size))),
+        (_, Some(of), _) => Some(Inside::Table(of.lay_out(room, size))),
+        (.., Some(of)) => Some(Inside::Coloured(of.lay_out(room, size))),
+        _ => None,
+    };
     if inside.is_some() {
         let title = font::wrap(&panel.title, sizes.text, Weight::SemiBold, cell_width);
         return Prepared {

@@ -1,6 +1,6 @@
 //! Figure 3: the single unit.
 
-use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
+use ledger::plot::{Axis, ColouredTexts, Figure, Panel, Reference, Series, Style};
 
 use crate::studies::single_unit::Singled;
 
@@ -19,6 +19,27 @@ pub(crate) fn draw(singled: &Singled) -> Figure {
              sorted; units with weight zero are left out."
         ),
         panels: vec![histogram(singled), weights(singled)],
+        columns: 2,
+    }
+}
+
+/// Test texts on the colours of the unit.
+pub(crate) fn heatmap(singled: &Singled) -> Figure {
+    let panel = |title: &str, label| {
+        let of_class = singled.shown.iter().filter(|(of, _)| *of == label);
+        let texts = of_class.map(|(_, text)| text.clone()).collect();
+        let coloured = Some(ColouredTexts { texts });
+        Panel { title: title.into(), coloured, ..Panel::default() }
+    };
+    let (set, hidden) = (&singled.set, singled.model.hidden);
+    Figure {
+        title: format!("What the sentiment unit of {hidden} says of texts of {set}"),
+        caption: format!(
+            "The first test texts of {set} of either class that are neither short nor long, each character on the colour of \
+             the unit's value after it: green on the positive side of the threshold, red on the negative, full at two \
+             deviations over the training texts."
+        ),
+        panels: vec![panel("labelled positive", true), panel("labelled negative", false)],
         columns: 2,
     }
 }

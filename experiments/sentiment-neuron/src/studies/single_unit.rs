@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use common::data::text::shards::Part;
 use common::experiment::{Drawings, Finished};
-use common::linear::features::Features;
 use common::linear::metrics::{accuracy, auc};
 use common::rows::{read_rows, write_rows};
 use common::session::{Plan, Session};
 use common::training_run::{Spec, TrainingRun};
 use ledger::claims::Measured;
+use ledger::plot::Coloured;
 use ledger::run::{RunRecord, write_atomic};
 use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,8 @@ use crate::readout::{areas, median};
 use crate::single::{Fitted, Prediction, single_out};
 use crate::train::bits_per_byte;
 use crate::weights::{Card, ChosenUnit, packed, unpacked, write};
+
+mod shown;
 
 /// Its name.
 pub const STUDY: &str = "single-unit";
@@ -112,12 +114,14 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
     let labels: Vec<bool> = predictions.iter().map(|p| p.label).collect();
     let areas = areas(&features.select(&test), &labels);
     write_units(&run.path().join(UNITS), &fitted[0].all.linear.weights, &areas)?;
+    let chosen = features.select(&set.rounds()[0].train);
+    let chosen = ChosenUnit::new(&fitted[0].unit, &chosen, &spec.key.data);
+    shown::write(run.path(), &neuron, &chosen, &set, &predictions)?;
     let mut ended = scores(&predictions);
     ended.extend(choices(&fitted));
     ended.insert("median_unit/auc".to_owned(), median(&areas));
     if let Some(learned) = &config.export {
-        let train = features.select(&set.rounds()[0].train);
-        ended.extend(export(spec, &config.model, learned, &neuron, &fitted[0], &train, run)?);
+        ended.extend(export(spec, &config.model, learned, &neuron, chosen, run)?);
     }
     only_row(run, ended)
 }
@@ -129,8 +133,7 @@ fn export(
     model: &Model,
     learned: &Learned,
     neuron: &Neuron,
-    fitted: &Fitted,
-    train: &Features,
+    unit: ChosenUnit,
     run: &TrainingRun,
 ) -> anyhow::Result<BTreeMap<String, f64>> {
     let Learned { shards: n, text, val_bytes, .. } = learned;
@@ -140,7 +143,6 @@ fn export(
     let val = shards(&model.data, text.as_deref(), *n, spec)?.read(Part::Val)?;
     let bits = |neuron| bits_per_byte(neuron, &val, *val_bytes, &run.autocast());
     let (before, after) = (bits(neuron)?, bits(&left)?);
-    let unit = ChosenUnit::new(&fitted.unit, train, &spec.key.data);
     let origin = format!(
         "{}/{}/{}/{}/{}/seed-{} after {} updates",
         spec.key.experiment,
@@ -231,6 +233,8 @@ pub(crate) struct Singled {
     pub(crate) predictions: Vec<Prediction>,
     /// Weights of the first round's probe, by unit.
     pub(crate) weights: Vec<f64>,
+    /// Texts on the colours of the unit, with their labels.
+    pub(crate) shown: Vec<(bool, Coloured)>,
     /// What the run ended with.
     record: RunRecord,
 }
@@ -243,7 +247,8 @@ impl Singled {
             csv::Reader::from_path(folder.join(UNITS))?.into_deserialize::<(usize, f64, f64)>();
         let weights = units.map(|row| Ok(row?.1)).collect::<anyhow::Result<_>>()?;
         let (set, record) = (record.key.data.clone(), record.clone());
-        Ok(Self { set, model, predictions, weights, record })
+        let shown = shown::read(folder)?;
+        Ok(Self { set, model, predictions, weights, shown, record })
     }
 }
 
@@ -293,13 +298,14 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     Ok(rows)
 }
 
-/// Figure 3 for each set: the unit's values by class, and the sizes of all units' weights.
+/// Figure 3 for each set: the unit's values by class, and the sizes of all units' weights; and texts coloured by it.
 ///
 /// # Errors
 /// Files that cannot be read.
 pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
     let draw = |(set, runs): (String, Vec<Singled>)| {
-        (format!("figure-3-{set}"), figures::single_unit::draw(&runs[0]))
+        let figure_3 = (format!("figure-3-{set}"), figures::single_unit::draw(&runs[0]));
+        [figure_3, (format!("heatmap-{set}"), figures::single_unit::heatmap(&runs[0]))]
     };
-    Ok(widest(finished)?.into_iter().map(draw).collect())
+    Ok(widest(finished)?.into_iter().flat_map(draw).collect())
 }

@@ -1,21 +1,17 @@
-//! `heatmap`: a text coloured by a unit's value after each byte, green above its threshold, red below, as the published
-//! picture.
+//! `heatmap`: a text coloured by a unit's value after each byte.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use common::cli::print;
-use common::linear::threshold::Threshold;
 use common::nn::mlstm::FixedMlstm;
-use ledger::plot::coloured_text;
+use ledger::plot::{ColouredTexts, Figure, Panel};
 use ledger::run::write_atomic;
 
 use super::{Loaded, Text, Weights, lossy};
 use crate::features::prepared;
-
-/// Deviations from the threshold at which colours are full.
-const FULL: f64 = 2.0;
+use crate::heatmap::{self, characters, colour};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -34,17 +30,23 @@ pub struct Args {
     png: Option<PathBuf>,
 }
 
-pub(super) fn heatmap(args: &Args) -> anyhow::Result<()> {
+pub(super) fn print_heatmap(args: &Args) -> anyhow::Result<()> {
     let loaded = args.weights.load()?;
     let bytes = prepared(&lossy(&args.text.read()?));
-    let (unit, values) = coloured(&loaded, args.unit, &bytes)?;
+    let (unit, values) = values(&loaded, args.unit, &bytes)?;
     if let Some(path) = &args.html {
         write_atomic(path, page(&bytes, &values, unit).as_bytes())?;
     }
     if let Some(path) = &args.png {
-        let characters = characters(&bytes, &values).into_iter();
-        let grounds: Vec<_> = characters.map(|(c, value)| (c, colour(value))).collect();
-        write_atomic(path, &coloured_text(&grounds, &path.display().to_string())?)?;
+        let texts = vec![heatmap::coloured(&bytes, &values)];
+        let panel = Panel { coloured: Some(ColouredTexts { texts }), ..Panel::default() };
+        let figure = Figure {
+            title: format!("Unit {unit} after each character"),
+            caption: "Green above its threshold, red below.".into(),
+            panels: vec![panel],
+            columns: 1,
+        };
+        write_atomic(path, &figure.to_png()?)?;
     }
     if args.html.is_none() && args.png.is_none() {
         print(&terminal(&bytes, &values, std::io::stdout().is_terminal()))?;
@@ -52,61 +54,23 @@ pub(super) fn heatmap(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The unit, and its value after each byte as a colour takes it, from -1 to 1.
-fn coloured(
+/// The unit, and its value after each byte as a colour takes it.
+fn values(
     loaded: &Loaded,
     asked: Option<usize>,
     bytes: &[u8],
 ) -> anyhow::Result<(usize, Vec<f64>)> {
-    let chosen = match asked {
-        None => Some(loaded.unit()?),
-        Some(unit) => {
-            loaded.check(unit, "--unit")?;
-            loaded.unit().ok().filter(|chosen| chosen.index == unit)
-        }
-    };
-    let unit = chosen.as_ref().map_or(asked.unwrap_or_default(), |chosen| chosen.index);
     let net = FixedMlstm::new(&loaded.neuron.net);
-    let mut state = net.start();
-    let values: Vec<f32> = bytes
-        .iter()
-        .map(|&byte| {
-            net.step(&mut state, usize::from(byte));
-            state.c[unit]
-        })
-        .collect();
-    let plain = Threshold { at: 0.0, larger_is_positive: true };
-    let scores = chosen.as_ref().map_or(plain, |chosen| chosen.threshold).scores(&values);
-    let largest = || scores.iter().fold(1e-9, |a, b| f64::max(a, b.abs()));
-    let full = chosen.map_or_else(largest, |chosen| FULL * chosen.scale());
-    Ok((unit, scores.iter().map(|score| (score / full).clamp(-1.0, 1.0)).collect()))
-}
-
-/// Characters with the value after their last byte; bytes that are no UTF-8 are shown as Latin-1.
-fn characters(bytes: &[u8], values: &[f64]) -> Vec<(char, f64)> {
-    let mut out = Vec::new();
-    let mut at = 0;
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            at += c.len_utf8();
-            out.push((c, values[at - 1]));
-        }
-        for &byte in chunk.invalid() {
-            at += 1;
-            out.push((char::from(byte), values[at - 1]));
-        }
-    }
-    out
-}
-
-/// Red, green, blue of a value from -1 to 1; white at zero.
-fn colour(value: f64) -> [u8; 3] {
-    let fade = |end: f64| (255.0 + (end - 255.0) * value.abs().min(1.0)).round() as u8;
-    if value >= 0.0 {
-        [fade(60.0), fade(180.0), fade(75.0)]
-    } else {
-        [fade(225.0), fade(60.0), fade(50.0)]
-    }
+    let Some(unit) = asked else {
+        let chosen = loaded.unit()?;
+        return Ok((chosen.index, heatmap::of_chosen(&net, &chosen, bytes)));
+    };
+    loaded.check(unit, "--unit")?;
+    let values = match loaded.unit().ok().filter(|chosen| chosen.index == unit) {
+        Some(chosen) => heatmap::of_chosen(&net, &chosen, bytes),
+        None => heatmap::of_any(&net, unit, bytes),
+    };
+    Ok((unit, values))
 }
 
 /// The text with a background for each character, or, where there are no colours, with the value of each word.
@@ -161,14 +125,6 @@ fn page(bytes: &[u8], values: &[f64], unit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_character_has_the_value_after_its_last_byte() {
-        let text = "aé\u{20ac}".as_bytes();
-        let values: Vec<f64> = (1..=6).map(f64::from).collect();
-        assert_eq!(characters(text, &values), [('a', 1.0), ('é', 3.0), ('\u{20ac}', 6.0)]);
-        assert_eq!(characters(b"\xe8x", &[0.5, 1.0]), [('è', 0.5), ('x', 1.0)]);
-    }
 
     #[test]
     fn without_colours_each_word_has_its_value() {
