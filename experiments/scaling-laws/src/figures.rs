@@ -10,10 +10,12 @@ use crate::studies::Fitted;
 use crate::studies::loss_vs_compute::{PF_DAY, as_run};
 
 mod allocation;
+mod efficient;
 mod models;
 mod prediction;
 
-pub(crate) use allocation::{allocation, refits};
+pub(crate) use allocation::{allocation, refit_constants, refits};
+pub(crate) use efficient::{compute_efficient, learning_curves};
 pub(crate) use models::{batch_size, learning_rate, places, shape, tokenisation, transfer};
 pub(crate) use prediction::prediction;
 

@@ -7,6 +7,6 @@ mod solve;
 #[cfg(test)]
 mod synthetic;
 
-pub use bootstrap::{Draws, bootstrap, without_largest};
+pub use bootstrap::{Draws, bootstrap, bootstrap_runs, without_largest};
 pub use form::{Centre, Form, Point};
 pub use solve::{Fit, FitError, fit};

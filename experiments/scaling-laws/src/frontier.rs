@@ -2,8 +2,10 @@
 //! the budget (Hoffmann et al. 2022, approaches 1 and 2).
 
 mod allocation;
+mod isoflop;
 
-pub use allocation::{Allocation, approach_1, approach_2, approach_2_planned};
+pub use allocation::{Allocation, approach_1, approach_2};
+pub use isoflop::{Best, Isoflop, isoflop};
 
 /// A run: size, tokens, loss.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -195,16 +197,22 @@ fn quadratic(xs: &[f64], ys: &[f64]) -> Option<[f64; 3]> {
 
 /// Exponent and constant of `y = c·x^k`, least squares in logs; None with fewer than two points.
 pub fn power(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    weighted_power(&points.iter().map(|&(x, y)| (x, y, 1.0)).collect::<Vec<_>>())
+}
+
+/// The same with a weight of each point behind `x` and `y`.
+fn weighted_power(points: &[(f64, f64, f64)]) -> Option<(f64, f64)> {
     if points.len() < 2 {
         return None;
     }
-    let n = points.len() as f64;
-    let (mx, my) =
-        points.iter().fold((0.0, 0.0), |(a, b), (x, y)| (a + x.ln() / n, b + y.ln() / n));
+    let total: f64 = points.iter().map(|point| point.2).sum();
+    let (mx, my) = points.iter().fold((0.0, 0.0), |(a, b), (x, y, weight)| {
+        (a + weight * x.ln() / total, b + weight * y.ln() / total)
+    });
     let (mut xx, mut xy) = (0.0, 0.0);
-    for (x, y) in points {
-        xx += (x.ln() - mx).powi(2);
-        xy += (x.ln() - mx) * (y.ln() - my);
+    for (x, y, weight) in points {
+        xx += weight * (x.ln() - mx).powi(2);
+        xy += weight * (x.ln() - mx) * (y.ln() - my);
     }
     (xx > 0.0).then(|| (xy / xx, (my - xy / xx * mx).exp()))
 }
@@ -231,28 +239,6 @@ mod tests {
     }
 
     #[test]
-    fn planned_budgets_give_back_the_exponents_of_the_law() {
-        // a = beta/(alpha + beta) = 0.4516: eq. 4 of Hoffmann et al. 2022.
-        let groups: Vec<Vec<Run>> = (0..6)
-            .map(|i| {
-                let flops = 1e18 * 10_f64.powf(f64::from(i) * 0.5);
-                let best = 0.6 * flops.powf(0.4516); // about where the minimum is
-                let size = |j: i32| best * 1.4_f64.powi(j);
-                (-4..=4).map(|j| Run { flops, ..run(size(j), flops / 6.0 / size(j)) }).collect()
-            })
-            .collect();
-        let found = approach_2_planned(&groups, 20, 0).unwrap();
-        assert_eq!(found.optima.len(), 6);
-        assert!((found.a - 0.4516).abs() < 0.01, "expected 0.4516, got {}", found.a);
-        assert!((found.a + found.b - 1.0).abs() < 1e-6, "{} + {}", found.a, found.b);
-        for optimum in &found.optima {
-            let g = (0.34 * LAW[0] / (0.28 * LAW[1])).powf(1.0 / 0.62);
-            let wanted = g * (optimum.flops / 6.0).powf(0.28 / 0.62);
-            assert!((optimum.n / wanted - 1.0).abs() < 0.1, "{wanted}, got {}", optimum.n);
-        }
-    }
-
-    #[test]
     fn approaches_1_and_2_find_the_same_in_a_grid_of_sizes_and_tokens() {
         let runs: Vec<Run> = (0..16)
             .flat_map(|i| (0..14).map(move |j| run(1e7 * 1.35_f64.powi(i), 1e8 * 2_f64.powi(j))))
@@ -269,6 +255,11 @@ mod tests {
     fn power_laws_and_parabolas_are_least_squares() {
         let (k, c) = power(&[(1.0, 3.0), (10.0, 30.0), (100.0, 300.0)]).unwrap();
         assert!((k - 1.0).abs() < 1e-12 && (c - 3.0).abs() < 1e-9);
+        // Twice a point or twice its weight is the same.
+        let twice = power(&[(1.0, 3.0), (10.0, 40.0), (100.0, 250.0), (100.0, 250.0)]);
+        let weighted = weighted_power(&[(1.0, 3.0, 0.5), (10.0, 40.0, 0.5), (100.0, 250.0, 1.0)]);
+        let ((k, _), (wanted, _)) = (weighted.unwrap(), twice.unwrap());
+        assert!((k - wanted).abs() < 1e-12, "expected {wanted}, got {k}");
         let found = quadratic(&[-1.0, 0.0, 1.0, 2.0], &[6.0, 3.0, 4.0, 9.0]).unwrap();
         for (found, wanted) in found.iter().zip([3.0, -1.0, 2.0]) {
             assert!((found - wanted).abs() < 1e-9, "expected {wanted}, got {found}");

@@ -5,6 +5,7 @@ use common::experiment::{Experiment, Study};
 use common::preset::Source;
 
 pub mod counts;
+pub mod efficiency;
 pub mod exclude;
 pub mod figures;
 pub mod fit;
@@ -18,7 +19,8 @@ pub mod text;
 pub mod train;
 pub mod verbs;
 
-use studies::{allocation, batch_size, joint_fit, learning_rate, loss_vs_compute, loss_vs_data};
+use studies::{allocation, batch_size, compute_efficient, joint_fit, learning_rate};
+use studies::{loss_vs_compute, loss_vs_data};
 use studies::{loss_vs_size, lstm_vs_transformer, predict_ahead, refits, shape, sweep, transfer};
 
 /// The experiment as the shared command line knows it.
@@ -125,6 +127,16 @@ pub static SCALING_LAWS: Experiment = Experiment {
             figures: batch_size::figures,
         },
         Study {
+            name: compute_efficient::STUDY,
+            about: "Kaplan's Figures 4, 13 and 14: learning curves, and the least compute for a loss; reads joint-fit \
+                    and batch-size",
+            datasets: &joint_fit::DATASETS,
+            run: compute_efficient::run,
+            train: compute_efficient::train,
+            measure: compute_efficient::measure,
+            figures: compute_efficient::figures,
+        },
+        Study {
             name: studies::tokenisation::STUDY,
             about: "Ours: the same text in bytes and in pairs, which exponents move",
             datasets: &joint_fit::DATASETS,
@@ -178,9 +190,10 @@ mod tests {
             let ours = SCALING_LAWS.studies.iter().any(|study| study.name == claim.study);
             assert!(ours, "{}: no study is called {}", claim.id, claim.study);
         }
-        // Kaplan 57, GPT-3 1, Henighan 1, Hoffmann 13, Besiroglu 7, Pearce 1, Porian 5; GPT-4 11.
+        // Kaplan 57, GPT-3 1, Henighan 1, Hoffmann 13, Besiroglu 7, Pearce 1, Porian 5, Gadre 3,
+        // McLeish 9; GPT-4 11.
         let published = claims.iter().filter(|claim| !claim.extra()).count();
-        assert_eq!(published, 85 + 11);
+        assert_eq!(published, 97 + 11);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use ledger::claims::Measured;
 use ledger::stats::{Bound, Estimate};
 use serde::Deserialize;
 
-use crate::fit::{Draws, Fit, Form, Point, bootstrap, fit};
+use crate::fit::{Draws, Fit, Form, Point, bootstrap, bootstrap_runs, fit};
 use crate::rows::Row;
 use crate::runs::{Grid, Planned, Read, RunConfig, Training};
 use crate::text::{self, Text, TextConfig};
@@ -23,6 +23,7 @@ use crate::{SCALING_LAWS, counts};
 
 pub mod allocation;
 pub mod batch_size;
+pub mod compute_efficient;
 pub mod joint_fit;
 pub mod learning_rate;
 pub mod loss_vs_compute;
@@ -278,22 +279,59 @@ pub(crate) struct Fitted {
 impl Fitted {
     /// Fits `form`; None with too few points for it, which is said.
     pub(crate) fn new(what: &str, form: Form, points: Vec<Point>, n_seeds: usize) -> Option<Self> {
-        match fit(form, &points, DELTA) {
-            Ok(best) => {
-                let draws = bootstrap(&best, &points, DELTA, DRAWS, SEED);
-                Some(Self { points, best, draws, n_seeds })
-            }
-            Err(error) => {
-                tracing::warn!("{what}: no fit: {error}");
-                None
-            }
+        Self::with_delta(what, form, points, n_seeds, DELTA)
+    }
+
+    /// The same where a run has several points: `run_of[i]` is point `i`'s run, counted from 0.
+    pub(crate) fn of_runs(
+        what: &str,
+        form: Form,
+        points: Vec<Point>,
+        run_of: &[usize],
+        n_seeds: usize,
+    ) -> Option<Self> {
+        let mut fitted = Self::without_draws(what, form, points, n_seeds, DELTA)?;
+        fitted.draws = bootstrap_runs(&fitted.best, &fitted.points, run_of, DELTA, DRAWS, SEED);
+        Some(fitted)
+    }
+
+    /// The same with another `delta` of Huber's.
+    pub(crate) fn with_delta(
+        what: &str,
+        form: Form,
+        points: Vec<Point>,
+        n_seeds: usize,
+        delta: f64,
+    ) -> Option<Self> {
+        let mut fitted = Self::without_draws(what, form, points, n_seeds, delta)?;
+        // With one point to spare nearly every draw has too few different ones.
+        if fitted.points.len() > form.n_free() + 1 {
+            fitted.draws = bootstrap(&fitted.best, &fitted.points, delta, DRAWS, SEED);
         }
+        Some(fitted)
+    }
+
+    fn without_draws(
+        what: &str,
+        form: Form,
+        points: Vec<Point>,
+        n_seeds: usize,
+        delta: f64,
+    ) -> Option<Self> {
+        let best = fit(form, &points, delta)
+            .inspect_err(|error| tracing::warn!("{what}: no fit: {error}"))
+            .ok()?;
+        Some(Self { points, best, draws: Draws::default(), n_seeds })
     }
 
     /// `of` the fit, with its bootstrap interval.
     pub(crate) fn estimate(&self, of: impl Fn(&Fit) -> f64) -> Estimate {
         let state = if self.best.converged { "" } else { ", not converged" };
-        let method = format!("bootstrap over runs, {DRAWS} draws, 95 %{state}");
+        let method = if self.draws.is_empty() {
+            format!("one run more than constants: no interval{state}")
+        } else {
+            format!("bootstrap over runs, {DRAWS} draws, 95 %{state}")
+        };
         let interval = self.draws.interval(&of);
         estimate(of(&self.best), interval, self.n_seeds, self.points.len(), &method)
     }

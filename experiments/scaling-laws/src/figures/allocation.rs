@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
+use ledger::stats::Estimate;
 
 use super::{between, ends};
+use crate::fit::Form;
 use crate::frontier::{parabola, slices};
 use crate::studies::allocation::{Approaches, exponent_of_size};
 use crate::studies::refits::Refitted;
@@ -76,43 +78,50 @@ pub(crate) fn allocation(data: &str, approaches: &Approaches, n_slices: usize) -
     }
 }
 
-/// The exponent of size of every table, by parametric fit and by parabolas, beside its authors' own;
-/// a panel for each source, the first part of a table's name.
+/// The exponent of size of every table, by parametric fit and at equal compute, beside its authors'
+/// own; a panel for each source, the first part of a table's name.
 pub(crate) fn refits(all: &[Refitted]) -> Figure {
     let mut by_source: BTreeMap<&str, Vec<(&str, &Refitted)>> = BTreeMap::new();
     for refitted in all {
-        let name = refitted.table.name.as_str();
-        let (source, short) = name.split_once('-').unwrap_or((name, name));
+        let (source, short) = parts(refitted);
         by_source.entry(source).or_default().push((short, refitted));
     }
     Figure {
         title: "Published tables of runs, refitted".into(),
         caption:
             "The exponent a of the best size, N_opt ∝ C^a, from each table: by the parametric \
-                  law and, where runs were planned at equal compute, by parabolas; with 95 % \
-                  bootstrap intervals, beside the number its authors give."
+                  law and, where runs were planned at equal compute, from the best size at each \
+                  budget; with 95 % intervals, beside the number its authors give."
                 .into(),
         panels: by_source.into_iter().map(|(source, tables)| of_source(source, &tables)).collect(),
         columns: 1,
     }
 }
 
+/// A table's source and what the source calls it.
+fn parts(refitted: &Refitted) -> (&str, &str) {
+    let name = refitted.table.name.as_str();
+    name.split_once('-').unwrap_or((name, name))
+}
+
 fn of_source(source: &str, tables: &[(&str, &Refitted)]) -> Panel {
     let mut parametric = Series::new("ours, parametric", Style::Intervals, Vec::new());
-    let mut parabolas = Series::new("ours, parabolas", Style::Intervals, Vec::new());
+    let mut planned = Series::new("ours, at equal compute", Style::Intervals, Vec::new());
     let mut authors = Series::new("the authors'", Style::Markers, Vec::new());
     for (i, (_, refitted)) in tables.iter().enumerate() {
         let x = i as f64;
-        parametric.points.push((x, exponent_of_size(&refitted.fitted.best)));
-        let [low, high] = refitted.fitted.draws.interval(exponent_of_size);
-        parametric.band.push((x, low, high));
+        if refitted.table.form == Form::Hoffmann {
+            parametric.points.push((x, exponent_of_size(&refitted.fitted.best)));
+            let [low, high] = refitted.fitted.draws.interval(exponent_of_size);
+            parametric.band.push((x, low, high));
+        }
         if let Some(found) = &refitted.isoflop {
-            parabolas.points.push((x, found.a));
-            parabolas.band.push((x, found.a_interval[0], found.a_interval[1]));
+            planned.points.push((x, found.a));
+            planned.band.push((x, found.interval[0], found.interval[1]));
         }
         authors.points.extend(refitted.table.authors.get("a").map(|a| (x, *a)));
     }
-    let series = [parametric, parabolas, authors];
+    let series = [parametric, planned, authors];
     Panel {
         title: source.to_owned(),
         x: Axis::categories("table", tables.iter().map(|(short, _)| *short)),
@@ -120,5 +129,44 @@ fn of_source(source: &str, tables: &[(&str, &Refitted)]) -> Panel {
         series: series.into_iter().filter(|series| !series.points.is_empty()).collect(),
         references: vec![Reference::horizontal("Hoffmann 2022: 0.5", 0.5)],
         ..Panel::default()
+    }
+}
+
+/// Every constant that a table's authors give, as ours over theirs; a panel for each constant.
+pub(crate) fn refit_constants(all: &[Refitted]) -> Figure {
+    let mut by_key: BTreeMap<&str, Vec<(String, Estimate, f64)>> = BTreeMap::new();
+    for refitted in all {
+        for (key, ours) in refitted.constants() {
+            if let Some(theirs) = refitted.table.authors.get(key) {
+                let (source, short) = parts(refitted);
+                let name = format!("{source} {short}");
+                by_key.entry(key).or_default().push((name, ours, *theirs));
+            }
+        }
+    }
+    let panel = |(key, tables): (&str, Vec<(String, Estimate, f64)>)| {
+        let mut series = Series::new("ours over the authors'", Style::Intervals, Vec::new());
+        for (i, (_, ours, theirs)) in tables.iter().enumerate() {
+            let over = |value: f64| value / theirs;
+            series.points.push((i as f64, over(ours.value)));
+            let (low, high) = (ours.low.unwrap_or(ours.value), ours.high.unwrap_or(ours.value));
+            series.band.push((i as f64, over(low), over(high)));
+        }
+        Panel {
+            title: key.to_owned(),
+            x: Axis::categories("table", tables.iter().map(|(name, ..)| name.as_str())),
+            y: Axis::log("ours over the authors'"),
+            series: vec![series],
+            references: vec![Reference::horizontal("the same", 1.0)],
+            ..Panel::default()
+        }
+    };
+    Figure {
+        title: "Published tables of runs: constants beside the authors' own".into(),
+        caption: "Each constant that a table's authors give, ours over theirs with our 95 % \
+                  interval; 1 is the same number."
+            .into(),
+        panels: by_key.into_iter().map(panel).collect(),
+        columns: 2,
     }
 }

@@ -4,6 +4,8 @@
 //! taken at the middle of the points; [`Form::named`] returns to the published constants. A point
 //! is `(x, y, loss)`: `x` parameters (or the one variable of a power law), `y` tokens.
 
+use serde::{Deserialize, Serialize};
+
 /// A run: parameters (or the one variable of a power law), tokens, loss in nats per token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
@@ -16,12 +18,21 @@ pub struct Point {
 }
 
 /// Which law to fit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Form {
     /// `L = E + A/N^alpha + B/D^beta`. Source: Hoffmann et al. 2022, section 3.3.
     Hoffmann,
+    /// `L = E + A/N^alpha + B/D^alpha`: both terms fall alike.
+    ///
+    /// Source: Gadre et al. 2024, Language models scale reliably with over-training, section 3.
+    Shared,
     /// `L = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D`. Source: Kaplan et al. 2020, eq. 1.5.
     Kaplan,
+    /// `L = (N_c/N)^alpha_N + (S_c/S)^alpha_S`, whose second variable is updates, not tokens.
+    ///
+    /// Source: Kaplan et al. 2020, eq. 1.6 and 5.6.
+    LearningCurves,
     /// `y = E + a·x^-k`.
     Power,
     /// `y = a·x^-k`: no irreducible loss, as Kaplan et al. 2020, eq. 1.1 to 1.3.
@@ -54,7 +65,9 @@ impl Form {
     pub fn name(self) -> &'static str {
         match self {
             Self::Hoffmann => "hoffmann",
+            Self::Shared => "shared",
             Self::Kaplan => "kaplan",
+            Self::LearningCurves => "learning-curves",
             Self::Power | Self::PurePower => "power",
         }
     }
@@ -63,7 +76,9 @@ impl Form {
     pub fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Hoffmann => &["A", "B", "E", "alpha", "beta"],
+            Self::Shared => &["A", "B", "E", "alpha"],
             Self::Kaplan => &["N_c", "D_c", "alpha_N", "alpha_D"],
+            Self::LearningCurves => &["N_c", "S_c", "alpha_N", "alpha_S"],
             Self::Power | Self::PurePower => &["a", "k", "E"],
         }
     }
@@ -72,15 +87,15 @@ impl Form {
     pub fn n_free(self) -> usize {
         match self {
             Self::Hoffmann => 5,
-            Self::Kaplan => 4,
+            Self::Shared | Self::Kaplan | Self::LearningCurves => 4,
             Self::Power => 3,
             Self::PurePower => 2,
         }
     }
 
-    /// Whether the law has the second variable, tokens.
+    /// Whether the law has the second variable: tokens, of learning curves updates.
     pub fn needs_tokens(self) -> bool {
-        matches!(self, Self::Hoffmann | Self::Kaplan)
+        !matches!(self, Self::Power | Self::PurePower)
     }
 
     /// The published constants at `theta: [n_free]`, in the order of [`Form::keys`].
@@ -94,7 +109,13 @@ impl Form {
                 theta[3],
                 theta[4],
             ],
-            Self::Kaplan => vec![
+            Self::Shared => vec![
+                (theta[0] + theta[3] * x).exp(),
+                (theta[1] + theta[3] * y).exp(),
+                theta[2].exp(),
+                theta[3],
+            ],
+            Self::Kaplan | Self::LearningCurves => vec![
                 (theta[0] / theta[2] + x).exp(),
                 (theta[1] / theta[3] + y).exp(),
                 theta[2],
@@ -112,7 +133,12 @@ impl Form {
             Self::Hoffmann => {
                 vec![c[0].ln() - c[3] * x, c[1].ln() - c[4] * y, c[2].ln(), c[3], c[4]]
             }
-            Self::Kaplan => vec![c[2] * (c[0].ln() - x), c[3] * (c[1].ln() - y), c[2], c[3]],
+            Self::Shared => {
+                vec![c[0].ln() - c[3] * x, c[1].ln() - c[3] * y, c[2].ln(), c[3]]
+            }
+            Self::Kaplan | Self::LearningCurves => {
+                vec![c[2] * (c[0].ln() - x), c[3] * (c[1].ln() - y), c[2], c[3]]
+            }
             Self::Power => vec![c[0].ln() - c[1] * x, c[1], c[2].ln()],
             Self::PurePower => vec![c[0].ln() - c[1] * x, c[1]],
         }
@@ -136,6 +162,12 @@ impl Form {
                 grad.copy_from_slice(&[u, v, w, -u * n, -v * d]);
                 total
             }
+            Self::Shared => {
+                let (u, v, w) = (theta[0] - theta[3] * n, theta[1] - theta[3] * d, theta[2]);
+                let (total, [u, v, w]) = log_sum_exp([u, v, w]);
+                grad.copy_from_slice(&[u, v, w, -u * n - v * d]);
+                total
+            }
             Self::Kaplan => {
                 let (an, ad) = (theta[2], theta[3]);
                 let (s, t) = ((theta[0] - an * n) / ad, theta[1] / ad - d);
@@ -143,6 +175,12 @@ impl Form {
                 // d(ad·total): ad·(p·ds + q·dt) + total·d(ad)
                 grad.copy_from_slice(&[p, q, -p * n, total - p * s - q * theta[1] / ad]);
                 ad * total
+            }
+            Self::LearningCurves => {
+                let (total, [u, v]) =
+                    log_sum_exp([theta[0] - theta[2] * n, theta[1] - theta[3] * d]);
+                grad.copy_from_slice(&[u, v, -u * n, -v * d]);
+                total
             }
             Self::Power => {
                 let (total, [u, w]) = log_sum_exp([theta[0] - theta[1] * n, theta[2]]);
@@ -172,14 +210,21 @@ impl Form {
                 match self {
                     Self::PurePower => starts.push(vec![level, k]),
                     Self::Power => starts.push(vec![at(1.0 - share), k, at(share)]),
-                    Self::Hoffmann => {
+                    Self::Hoffmann | Self::Shared => {
                         for &of_rest in shares {
                             let (a, b) =
                                 (at((1.0 - share) * of_rest), (1.0 - share) * (1.0 - of_rest));
-                            for &l in slopes {
-                                starts.push(vec![a, at(b), at(share), k, l]);
+                            let terms = [a, at(b), at(share), k];
+                            if self == Self::Shared {
+                                starts.push(terms.to_vec());
+                            } else {
+                                starts.extend(slopes.iter().map(|&l| [&terms[..], &[l]].concat()));
                             }
                         }
+                    }
+                    Self::LearningCurves => {
+                        let terms = [at(share), at(1.0 - share), k];
+                        starts.extend(slopes.iter().map(|&l| [&terms[..], &[l]].concat()));
                     }
                     Self::Kaplan => {
                         for &l in slopes {
@@ -213,7 +258,9 @@ mod tests {
         let (n, d) = (1.3, -0.7);
         for (form, theta) in [
             (Form::Hoffmann, vec![0.2, -0.3, 0.5, 0.34, 0.28]),
+            (Form::Shared, vec![0.2, -0.3, 0.5, 0.26]),
             (Form::Kaplan, vec![1.0, 0.9, 0.076, 0.103]),
+            (Form::LearningCurves, vec![1.0, 0.2, 0.077, 0.76]),
             (Form::Power, vec![0.3, 0.2, 0.4]),
             (Form::PurePower, vec![0.3, 0.2]),
         ] {
@@ -257,7 +304,9 @@ mod tests {
         let centre = Centre { x: 17.0, y: 20.0 };
         for (form, named) in [
             (Form::Hoffmann, vec![406.4, 410.7, 1.69, 0.34, 0.28]),
+            (Form::Shared, vec![120.0, 190.0, 1.5, 0.25]),
             (Form::Kaplan, vec![6.4e13, 1.8e13, 0.076, 0.103]),
+            (Form::LearningCurves, vec![6.5e13, 2.1e3, 0.077, 0.76]),
             (Form::Power, vec![12.0, 0.2, 1.5]),
             (Form::PurePower, vec![12.0, 0.2, 0.0]),
         ] {

@@ -6,9 +6,11 @@ use rand_chacha::ChaCha8Rng;
 use super::form::{Form, Point};
 
 /// Laws with constants of a published kind, in the order of [`Form::keys`].
-pub(super) const TRUTHS: [(Form, &[f64]); 4] = [
+pub(super) const TRUTHS: [(Form, &[f64]); 6] = [
     (Form::Hoffmann, &[406.4, 410.7, 1.69, 0.34, 0.28]),
+    (Form::Shared, &[120.0, 190.0, 1.5, 0.25]),
     (Form::Kaplan, &[6.4e13, 1.8e13, 0.076, 0.103]),
+    (Form::LearningCurves, &[6.5e13, 2.1e9, 0.077, 0.5]),
     (Form::Power, &[54.0, 0.3, 1.5]),
     (Form::PurePower, &[20.0, 0.2, 0.0]),
 ];

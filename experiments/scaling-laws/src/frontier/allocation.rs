@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{Optimum, Run, envelope, near, parabola, power, slices};
+use super::{Optimum, Run, envelope, parabola, power, slices};
 
 /// How the best size grows with compute: `N_opt ∝ C^a`, `D_opt ∝ C^b`, each with its 95 % interval.
 #[derive(Debug, Clone)]
@@ -89,31 +89,4 @@ fn around(runs: &[Run], expected: &[f64]) -> impl Fn(usize, &mut ChaCha8Rng) -> 
         runs.iter().zip(expected).map(|(run, wanted)| (run.loss / wanted).ln()).collect();
     let expected = expected.to_vec();
     move |i, rng| expected[i] * residuals[rng.random_range(0..residuals.len())].exp()
-}
-
-/// Approach 2 on runs planned at equal compute, `groups` by budget; losses are drawn anew around
-/// each parabola, its residuals widened for the three constants that it fitted.
-pub fn approach_2_planned(groups: &[Vec<Run>], draws: usize, seed: u64) -> Option<Allocation> {
-    let fitted: Vec<(Vec<Run>, Vec<f64>)> =
-        groups.iter().filter_map(|group| Some((near(group), parabola(group)?.1))).collect();
-    let runs: Vec<Run> = fitted.iter().flat_map(|(group, _)| group.iter().copied()).collect();
-    let noise: Vec<(f64, Vec<f64>)> = fitted
-        .iter()
-        .flat_map(|(group, residuals)| {
-            let n = group.len() as f64;
-            let wider = (n / (n - 3.0)).sqrt();
-            let around: Vec<f64> = residuals.iter().map(|r| r * wider).collect();
-            let of = |(run, r): (&Run, &f64)| (run.loss - r, around.clone());
-            group.iter().zip(residuals).map(of).collect::<Vec<_>>()
-        })
-        .collect();
-    let optima = |runs: &[Run]| {
-        runs.chunk_by(|a, b| a.flops.total_cmp(&b.flops).is_eq())
-            .filter_map(|group| Some(parabola(group)?.0))
-            .collect()
-    };
-    allocation(&runs, draws, seed, optima, |i, rng| {
-        let (wanted, residuals) = &noise[i];
-        wanted + residuals[rng.random_range(0..residuals.len())]
-    })
 }

@@ -99,10 +99,6 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             add("chi-12", fitted.estimate(|fit| tokens_per_parameter(fit, most)));
         }
         let kaplan = Approaches::new(&rows, as_run);
-        if let Some(allocation) = &kaplan.slices {
-            add("kap-22", kaplan.of(allocation, allocation.a, allocation.a_interval));
-            add("kap-47", kaplan.of(allocation, allocation.b, allocation.b_interval));
-        }
         if let (Some(with_head), Some(without)) = (&hoffmann.slices, &kaplan.slices) {
             // Porian et al. 2024 and Pearce and Song 2024: leaving the head out raises the exponent.
             let rise = without.a - with_head.a;

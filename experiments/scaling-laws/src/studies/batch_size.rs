@@ -51,7 +51,7 @@ fn curves(finished: &Finished) -> anyhow::Result<BTreeMap<String, Vec<Curve>>> {
 }
 
 /// Updates until the loss first is `target`, between looks in logs; None if it never is.
-fn updates_to(looks: &[(f64, f64)], target: f64) -> Option<f64> {
+pub(crate) fn updates_to(looks: &[(f64, f64)], target: f64) -> Option<f64> {
     let pair = looks.windows(2).find(|pair| pair[0].1 > target && pair[1].1 <= target)?;
     let share = (pair[0].1 - target) / (pair[0].1 - pair[1].1);
     Some((pair[0].0.ln() + share * (pair[1].0.ln() - pair[0].0.ln())).exp())
@@ -137,6 +137,18 @@ pub(crate) fn law(costs: &[Cost], n_seeds: usize) -> Option<Fitted> {
     let points: Vec<Point> =
         costs.iter().map(|cost| Point { x: cost.loss, y: 1.0, loss: cost.critical() }).collect();
     Fitted::new(STUDY, Form::PurePower, points, n_seeds)
+}
+
+/// [`law`] by text, for studies that need the critical batch.
+///
+/// # Errors
+/// Files that cannot be read.
+pub(crate) fn laws(finished: &Finished) -> anyhow::Result<BTreeMap<String, Fitted>> {
+    let of = |(data, curves): (String, Vec<Curve>)| {
+        let rows: Vec<Row> = curves.iter().map(|curve| curve.row.clone()).collect();
+        Some((data, law(&costs(&curves), super::n_seeds(&rows))?))
+    };
+    Ok(curves(finished)?.into_iter().filter_map(of).collect())
 }
 
 /// Noise scales of all looks against the loss there.

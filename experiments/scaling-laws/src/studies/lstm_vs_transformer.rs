@@ -10,6 +10,7 @@ use ledger::stats::{Scale, mean_over_seeds, paired_ratio};
 
 use super::{Preset, make, measured, runs_of};
 use crate::figures;
+use crate::frontier::power;
 use crate::rows::Row;
 use crate::text::file;
 use crate::train::{POSITIONS, Position};
@@ -70,6 +71,15 @@ fn ends(losses: &[f64]) -> (f64, f64) {
     (mean(&losses[..n]), mean(&losses[losses.len() - n..]))
 }
 
+/// The exponent `k` of loss ∝ place^-k, least squares in logs; NaN with fewer than two places.
+///
+/// Source: Kaplan et al. 2020, appendix D.5, Figure 20.
+fn exponent_of_place(losses: &[f64]) -> f64 {
+    let place = |(i, &loss): (usize, &f64)| ((i + 1) as f64, loss);
+    let points: Vec<(f64, f64)> = losses.iter().enumerate().map(place).collect();
+    power(&points).map_or(f64::NAN, |(k, _)| -k)
+}
+
 /// By seed, the largest transformer and the largest LSTM.
 fn largest(all: &[Places]) -> BTreeMap<u64, (&Places, &Places)> {
     let mut found: BTreeMap<u64, [Option<&Places>; 2]> = BTreeMap::new();
@@ -83,8 +93,8 @@ fn largest(all: &[Places]) -> BTreeMap<u64, (&Places, &Places)> {
     found.into_iter().filter_map(|(seed, [a, b])| Some((seed, a.zip(b)?))).collect()
 }
 
-/// Where the LSTM's plateau begins, and what it loses to the transformer late and early in the
-/// context.
+/// Where the LSTM's plateau begins, how the transformer's loss falls with place, and what the LSTM loses
+/// to it late and early in the context.
 ///
 /// # Errors
 /// Files that cannot be read.
@@ -99,6 +109,9 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let begins: Vec<f64> =
             pairs.values().map(|(_, lstm)| plateau(&lstm.losses) as f64).collect();
         add("kap-38", mean_over_seeds(&begins, Scale::Log)?);
+        let falls: Vec<f64> =
+            pairs.values().map(|(model, _)| exponent_of_place(&model.losses)).collect();
+        add("kap-56", mean_over_seeds(&falls, Scale::Natural)?);
         let of = |which: fn(&(f64, f64)) -> f64| -> (Vec<f64>, Vec<f64>) {
             let one = |places: &Places| which(&ends(&places.losses));
             pairs.values().map(|(transformer, lstm)| (one(lstm), one(transformer))).unzip()
@@ -146,5 +159,13 @@ mod tests {
     fn ends_are_the_first_and_the_last_eighth() {
         let losses: Vec<f64> = (0..64).map(f64::from).collect();
         assert_eq!(ends(&losses), (3.5, 59.5));
+    }
+
+    #[test]
+    fn a_power_of_the_place_gives_its_exponent() {
+        let losses: Vec<f64> = (1..=64).map(|t| 4.0 * f64::from(t).powf(-0.15)).collect();
+        let found = exponent_of_place(&losses);
+        assert!((found - 0.15).abs() < 1e-9, "expected 0.15, got {found}");
+        assert!(exponent_of_place(&losses[..1]).is_nan());
     }
 }

@@ -17,6 +17,7 @@ use crate::table::{Column, Variables, read};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FormName {
     Hoffmann,
+    Shared,
     Kaplan,
     Power,
 }
@@ -26,7 +27,8 @@ enum FormName {
 pub struct Args {
     /// Table of runs, with a header line
     file: PathBuf,
-    /// The law: L = E + A/N^alpha + B/D^beta, Kaplan's L(N, D), or y = E + a·x^-k
+    /// The law: L = E + A/N^alpha + B/D^beta, the same with one exponent, Kaplan's L(N, D), or
+    /// y = E + a·x^-k
     #[arg(long, value_enum, default_value = "hoffmann")]
     form: FormName,
     /// Column of parameters [default: params]; the variable of a power law unless another is named
@@ -102,7 +104,13 @@ impl Args {
         let tokens = column(&self.tokens_col, "tokens", "--tokens-col");
         let flops = column(&self.flops_col, "flops", "--flops-col");
         let named = (&self.params_col, &self.tokens_col, &self.flops_col);
-        if self.form == FormName::Power {
+        let form = match self.form {
+            FormName::Hoffmann => Form::Hoffmann,
+            FormName::Shared => Form::Shared,
+            FormName::Kaplan => Form::Kaplan,
+            FormName::Power => Form::Power,
+        };
+        if form == Form::Power {
             let one = match named {
                 (_, None, None) => params,
                 (None, Some(_), None) => tokens,
@@ -112,7 +120,7 @@ impl Args {
                      --flops-col"
                 ),
             };
-            return Ok((Form::Power, Variables::One(one)));
+            return Ok((form, Variables::One(one)));
         }
         let two = match named {
             (_, _, None) => Variables::ParamsTokens(params, tokens),
@@ -120,7 +128,6 @@ impl Args {
             (None, Some(_), Some(_)) => Variables::TokensFlops(tokens, flops),
             _ => bail!("two of --params-col, --tokens-col, --flops-col say the third: name two"),
         };
-        let form = if self.form == FormName::Kaplan { Form::Kaplan } else { Form::Hoffmann };
         Ok((form, two))
     }
 }

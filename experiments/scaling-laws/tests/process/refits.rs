@@ -24,10 +24,10 @@ fn with_table() -> Place {
 }
 
 const MINE: &str = "refits.tables=[{ name = 'mine', file = 'mine.csv', params = 'N', tokens = 'D', \
-                    loss = 'L', exclude = 'note == diverged', isoflop = true, authors = { a = 0.45 } }]";
+                    loss = 'L', exclude = 'note == diverged', seed_noise = 0.0005, authors = { a = 0.45, alpha = 0.34 } }]";
 
 #[test]
-fn a_table_of_ones_own_is_refitted_by_both_approaches() {
+fn a_table_of_ones_own_is_refitted_by_a_law_and_at_equal_compute() {
     let place = with_table();
     succeeds(place.on_text("run", &["refits", "--set", MINE]));
     let (out, _) = succeeds(place.command(&["figures"]));
@@ -45,7 +45,9 @@ fn a_table_of_ones_own_is_refitted_by_both_approaches() {
     ] {
         assert!((value(id) - wanted).abs() < within, "{id}: expected {wanted}, got {}", value(id));
     }
-    assert!(out.contains("residuals-mine.svg"), "{out}");
+    for figure in ["residuals-mine.svg", "refits.svg", "refits-constants.svg"] {
+        assert!(out.contains(figure), "{figure}: {out}");
+    }
     succeeds(place.command(&["verify"]));
 }
 

@@ -117,11 +117,20 @@ fn studies_that_read_the_grid_are_measured_drawn_and_verified() {
     let place = Place::new();
     // Three sizes, three amounts of text: enough for every law.
     let studies = ["joint-fit", "loss-vs-size", "loss-vs-compute", "allocation", "transfer"];
-    succeeds(place.on_text("run", &studies));
+    succeeds(place.on_text("run", &[&studies[..], &["compute-efficient"]].concat()));
     let (out, _) = succeeds(place.command(&["figures"]));
-    for wanted in
-        ["kap-01", "kap-11", "chi-10", "joint-fit-made-up.svg", "loss-vs-size-made-up.svg"]
-    {
+    for wanted in [
+        "kap-01",
+        "kap-11",
+        "chi-10",
+        "joint-fit-made-up.svg",
+        "loss-vs-size-made-up.svg",
+        "kap-18",
+        "kap-05",
+        "kap-57",
+        "learning-curves-made-up.svg",
+        "compute-efficient-made-up.svg",
+    ] {
         assert!(out.contains(wanted), "expected {wanted}\ngot {out}");
     }
     let (out, _) = succeeds(place.command(&["verify"]));
@@ -138,7 +147,7 @@ fn studies_that_read_the_grid_are_measured_drawn_and_verified() {
         best = best.min(row.unwrap()[at("loss")].parse().unwrap());
         n += 1;
     }
-    assert_eq!(n, 26);
+    assert_eq!(n, 26 + 4); // and the batches
     assert!(best < 2.5, "expected below 2.5 nats, got {best}; a guess is {}", 256_f64.ln());
 }
 
