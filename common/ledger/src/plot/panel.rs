@@ -287,7 +287,9 @@ fn draw_band(area: &Area<'_>, frame: &Frame, series: &Series, colour: RGBColor, 
 fn draw_histogram(area: &Area<'_>, frame: &Frame, series: &Series, colour: RGBColor) {
     for bin in series.points.windows(2) {
         let corners = (frame.place(bin[0].0, frame.base()), frame.place(bin[1].0, bin[0].1));
-        if let (Some(base), Some(top)) = corners {
+        if let (Some(base), Some(top)) = corners
+            && base.1 != top.1
+        {
             // Bins touch; a sixth of a px keeps them apart to the eye.
             let right = (top.0 - 3).max(base.0 + 1);
             draw_box(area, (base.0, top.1), (right, base.1), colour.mix(opacity(Style::Histogram)));

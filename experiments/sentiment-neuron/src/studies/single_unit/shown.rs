@@ -16,7 +16,7 @@ use crate::single::Prediction;
 use crate::weights::ChosenUnit;
 
 /// The file of the unit's way through some test texts.
-const HEATMAP: &str = "heatmap.csv";
+const HEATMAP: &str = "heatmap.csv.gz";
 /// Test texts of each class in it: the first that are neither short nor long.
 const SHOWN: usize = 3;
 /// Bytes of such a text.
