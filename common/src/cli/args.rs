@@ -8,6 +8,7 @@ use ledger::run::Existing;
 
 use crate::data::lookup::Lookup;
 use crate::device::{self, DeviceChoice, Precision};
+use crate::distributed::World;
 use crate::experiment::Experiment;
 use crate::preset::Source;
 use crate::session::{Head, Session, Shard, preset_in_paths};
@@ -166,6 +167,7 @@ impl RunArgs {
         let device = self.device.parse::<DeviceChoice>()?.resolve()?;
         let threads = device::threads(self.threads)?;
         device::configure_threads(threads);
+        let world = World::join(device)?;
         let existing = match (self.resume || self.index.is_some(), self.overwrite) {
             (true, _) => Existing::Resume { allow_inexact: self.allow_inexact },
             (_, true) => Existing::Overwrite,
@@ -188,6 +190,7 @@ impl RunArgs {
             quiet: self.quiet,
             shard: self.index,
             resume_command: super::resume_command(),
+            world,
             resumed: Cell::default(),
         })
     }
