@@ -118,6 +118,46 @@ struct Several {
     stop: Cell<Option<Interrupted>>,
 }
 
+/// One process's share of what all share out; another thread may have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    rank: usize,
+    size: usize,
+}
+
+impl Share {
+    /// That of a process that is alone.
+    pub const ALL: Self = Self { rank: 0, size: 1 };
+
+    /// Its part of `n` things: one more in some processes than in others where they cannot be shared evenly, as an
+    /// epoch's last, shorter batch.
+    pub fn of(self, n: usize) -> Range<usize> {
+        n * self.rank / self.size..n * (self.rank + 1) / self.size
+    }
+
+    /// Refuses `n` things, called `what`, that cannot be shared evenly.
+    ///
+    /// # Errors
+    /// When the number of processes does not divide `n`.
+    pub fn divides(self, what: &str, n: usize) -> Result<(), WorldError> {
+        if n.is_multiple_of(self.size) {
+            return Ok(());
+        }
+        Err(WorldError::Share { what: what.to_owned(), n, size: self.size })
+    }
+
+    /// Refuses `n` things, called `what`, of which a process would get none.
+    ///
+    /// # Errors
+    /// When there are fewer than processes, but not none at all.
+    pub fn reaches(self, what: &str, n: usize) -> Result<(), WorldError> {
+        if n == 0 || n >= self.size {
+            return Ok(());
+        }
+        Err(WorldError::Share { what: what.to_owned(), n, size: self.size })
+    }
+}
+
 /// Which part of an update's samples a process takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Division {
@@ -185,19 +225,13 @@ impl World {
     /// # Errors
     /// When the number of processes does not divide `n`.
     pub fn share(&self, what: &str, n: usize) -> Result<Range<usize>, WorldError> {
-        let size = self.size();
-        if !n.is_multiple_of(size) {
-            return Err(WorldError::Share { what: what.to_owned(), n, size });
-        }
-        let own = n / size;
-        Ok(self.rank() * own..(self.rank() + 1) * own)
+        self.own().divides(what, n)?;
+        Ok(self.own().of(n))
     }
 
-    /// This process's part of `n` things, one more in some processes than in others where they cannot be shared evenly:
-    /// for an epoch's last, shorter batch.
-    pub fn part(&self, n: usize) -> Range<usize> {
-        let (rank, size) = (self.rank(), self.size());
-        n * rank / size..n * (rank + 1) / size
+    /// Which share of a batch is this process's own.
+    pub fn own(&self) -> Share {
+        Share { rank: self.rank(), size: self.size() }
     }
 
     /// This process's part of an update of `accumulate` micro-batches of `batch` rows: whole micro-batches as far as
@@ -484,13 +518,25 @@ mod tests {
         let world = World::alone();
         assert_eq!((world.rank(), world.size(), world.is_first()), (0, 1, true));
         assert_eq!(world.share("a batch", 7).unwrap(), 0..7);
-        assert_eq!(world.part(7), 0..7);
+        assert_eq!(world.own(), Share::ALL);
         let division = world.divide(3, 5).unwrap();
         assert_eq!(division, Division { micro: (0..5).collect(), rows: 0..3 });
         let [sum] = world.sum([2.5]).unwrap();
         assert!((sum - 2.5).abs() < 1e-15);
         world.barrier().unwrap();
         assert_eq!(world.from_first(|| Ok(3)).unwrap(), 3);
+    }
+
+    #[test]
+    fn shares_cover_everything_once() {
+        for (n, size) in [(8, 2), (7, 3), (3, 3), (80, 7)] {
+            let shares = (0..size).map(|rank| Share { rank, size }.of(n));
+            let all: Vec<usize> = shares.flatten().collect();
+            assert_eq!(all, (0..n).collect::<Vec<_>>());
+        }
+        let four = Share { rank: 0, size: 4 };
+        assert!(four.divides("a batch", 8).is_ok() && four.divides("a batch", 6).is_err());
+        assert!(four.reaches("the last batch", 0).is_ok() && four.reaches("it", 3).is_err());
     }
 
     #[test]

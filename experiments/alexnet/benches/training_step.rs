@@ -10,6 +10,7 @@ use alexnet::loss::Loss;
 use alexnet::model::{Activation, Init};
 use alexnet::train::{Config, build, optimizer, update};
 use clap::Parser;
+use common::distributed::Gradients;
 use common::device::{Precision, configure_threads};
 use common::nn::probe::Probe;
 use common::optim::named_params;
@@ -64,11 +65,12 @@ fn main() -> anyhow::Result<()> {
     let mut vs = VarStore::new(Device::Cpu);
     let model = build(&mut vs, &cfg, 0, &set);
     let params = named_params(&vs);
+    let grads = Gradients::alone();
     let mut opt = optimizer(&params, &cfg);
     let forward = |xs: &Tensor, probe: &Probe| model.forward(xs, probe);
     let autocast = || precision.autocast(Device::Cpu);
 
-    let mut loader = set.loader(0, cfg.batch, 0..u64::MAX);
+    let mut loader = set.loader(set.sampler(0, cfg.batch), 0..u64::MAX);
     let (mut begun, mut timed, mut pictures, mut waited) = (Instant::now(), false, 0, 0.0);
     for step in 0.. {
         if !timed && begun.elapsed().as_secs_f64() > args.seconds / 2.0 {
@@ -81,7 +83,7 @@ fn main() -> anyhow::Result<()> {
         let batch = loader.next().expect("the range does not end")?;
         let (xs, ys) = batch.tensors(Device::Cpu);
         let _scores =
-            update(forward, Loss::Softmax, &mut opt, &params, &xs, &ys, cfg.lr, step, &autocast)?;
+            update(forward, Loss::Softmax, &mut opt, &grads, &params, &xs, &ys, cfg.lr, step, &autocast)?;
         pictures += batch.len();
     }
     let elapsed = begun.elapsed().as_secs_f64();

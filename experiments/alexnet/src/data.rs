@@ -93,16 +93,15 @@ impl TrainingSet {
         Batch::new(xs, ys, self.size, self.channels)
     }
 
-    /// Shuffled batches of `steps`, made ahead by one thread of its own; the last of an epoch may be short.
-    pub fn loader(self: &Arc<Self>, seed: u64, batch: usize, steps: Range<u64>) -> Loader<Batch> {
-        let sampler = self.sampler(seed, batch);
+    /// The batches of `steps` that `sampler` chooses, made ahead by one thread of its own.
+    pub fn loader(self: &Arc<Self>, sampler: Sampler, steps: Range<u64>) -> Loader<Batch> {
         let set = Arc::clone(self);
         Loader::new(steps, 1, 2, move |step| {
             Ok::<_, Infallible>(set.batch(&sampler.batch_of(step).indices))
         })
     }
 
-    /// Which pictures each step sees.
+    /// Which pictures each step sees: shuffled batches, of which an epoch's last may be short.
     pub fn sampler(&self, seed: u64, batch: usize) -> Sampler {
         Sampler::new(seed, self.n, batch, LastBatch::Keep)
     }

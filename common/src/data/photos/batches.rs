@@ -13,6 +13,7 @@ use super::augment::{Cut, check_crop};
 use super::{Centring, Part, Pca, PhotosError, TestView, TrainView};
 use crate::data::loader::Loader;
 use crate::data::sampler::{LastBatch, Sampler};
+use crate::distributed::{Share, WorldError};
 use crate::shim::memory;
 
 /// Views and labels, ready to become tensors.
@@ -117,6 +118,14 @@ impl TrainBatches {
         }
         let sampler = Sampler::new(seed, part.n(), batch, last);
         Ok(Self { part, centring, view, pca, seed, sampler })
+    }
+
+    /// Of each batch the share of one of several processes.
+    ///
+    /// # Errors
+    /// As [`Sampler::shared`].
+    pub fn shared(self, share: Share) -> Result<Self, WorldError> {
+        Ok(Self { sampler: self.sampler.shared(share)?, ..self })
     }
 
     /// Steps in one pass over the part.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
+use common::distributed::Gradients;
 use common::cli;
 use common::data::images::ImageSet;
 use common::experiment::Study;
@@ -87,6 +88,7 @@ fn measure(session: &Session, cfg: &Config, train: &ImageSet) -> anyhow::Result<
     let net = build(&mut vs, cfg, 0, &set);
     let params = named_params(&vs);
     let table = cfg.net.table();
+    let grads = Gradients::alone();
     let mut opt = optimizer(&params, &table, cfg.momentum, cfg.bias_lr_scale, cfg.decay);
     tch::set_num_threads(if session.device.is_cuda() { session.threads as i32 } else { 1 });
     let autocast = || session.precision.autocast(session.device);
@@ -99,7 +101,7 @@ fn measure(session: &Session, cfg: &Config, train: &ImageSet) -> anyhow::Result<
         }
         let (xs, ys) = batch?.tensors(session.device);
         let _scores =
-            update(forward, Loss::Softmax, &mut opt, &params, &xs, &ys, 0.0, step, &autocast)?;
+            update(forward, Loss::Softmax, &mut opt, &grads, &params, &xs, &ys, 0.0, step, &autocast)?;
     }
     let side = cfg.views.side(set.size) as i64;
     let view = multiply_adds(&table, set.channels as i64, side);
