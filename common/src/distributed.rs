@@ -287,8 +287,15 @@ impl World {
     /// # Errors
     /// A process that has gone.
     pub fn mean(&self, x: f64) -> Result<f64, WorldError> {
-        let [sum] = self.sum([x])?;
-        Ok(sum / self.size() as f64)
+        self.means([x]).map(|[mean]| mean)
+    }
+
+    /// The means over all processes.
+    ///
+    /// # Errors
+    /// A process that has gone.
+    pub fn means<const N: usize>(&self, xs: [f64; N]) -> Result<[f64; N], WorldError> {
+        Ok(self.sum(xs)?.map(|sum| sum / self.size() as f64))
     }
 
     /// Whether any process was asked to stop before the last [`World::sum`]; the same answer in all of them.
@@ -321,6 +328,34 @@ impl World {
         let Some(several) = &self.0 else { return Ok(()) };
         let tensors: Vec<&Tensor> = tensors.into_iter().collect();
         several.group.broadcast(&tensors).map_err(|error| self.failed(error))
+    }
+
+    /// The means over everything that all processes have seen, of which `n` here have these `means`; and what a process
+    /// multiplies a mean over its own by, so that the mean over processes is that over everything.
+    ///
+    /// # Errors
+    /// A process that has gone.
+    pub fn pool<const N: usize>(
+        &self,
+        means: [f64; N],
+        n: usize,
+    ) -> Result<([f64; N], f64), WorldError> {
+        if self.size() == 1 {
+            return Ok((means, 1.0));
+        }
+        let n = n as f64;
+        let [all] = self.sum([n])?;
+        let sums = self.sum(means.map(|mean| mean * n))?;
+        Ok((sums.map(|sum| sum / all), n * self.size() as f64 / all))
+    }
+
+    /// This process's share of the rows `[n, …]`, which `what` is an error's name for.
+    ///
+    /// # Errors
+    /// When the number of processes does not divide `n`.
+    pub fn rows(&self, what: &str, all: &Tensor) -> Result<Tensor, WorldError> {
+        let own = self.share(what, all.size()[0] as usize)?;
+        Ok(all.narrow(0, own.start as i64, own.len() as i64))
     }
 
     /// The rows `[n, …]` of every process, in their order: `[n × processes, …]`.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use clap::Args;
+use common::distributed::World;
 use common::cli::{Places, print};
 use common::device::{DeviceChoice, Precision, threads};
 use serde_json::json;
@@ -158,6 +159,7 @@ pub(super) fn finetune(args: &Finetune) -> anyhow::Result<()> {
         train: &parts.train,
         val: &parts.val,
         autocast: &autocast,
+        world: &World::alone(),
     };
     let vs = &classifier.model.vs;
     let mut tuned = Tuned::new(vs, config.weight_decay);
