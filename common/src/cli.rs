@@ -98,6 +98,7 @@ pub fn exit(body: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
             Some(
                 DeviceError::UnknownDevice(_)
                     | DeviceError::UnknownPrecision(_)
+                    | DeviceError::Tf32OnCpu
                     | DeviceError::NotANumber { .. }
             )
         );

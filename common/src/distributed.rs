@@ -50,7 +50,9 @@ pub enum WorldError {
     )]
     NoNccl,
     /// They do not meet.
-    #[error("process {rank} of {size} cannot meet the others at {address} (MASTER_ADDR:MASTER_PORT), {seconds} s at the most: {source}")]
+    #[error(
+        "process {rank} of {size} cannot meet the others at {address} (MASTER_ADDR:MASTER_PORT), {seconds} s at the most: {source}"
+    )]
     Meeting {
         /// This process.
         rank: usize,
@@ -74,7 +76,9 @@ pub enum WorldError {
         source: ShimError,
     },
     /// They were started with other programs, presets or flags.
-    #[error("process {rank} was not started like process 0: {differences}; start all of them with one command")]
+    #[error(
+        "process {rank} was not started like process 0: {differences}; start all of them with one command"
+    )]
     Differ {
         /// Another process.
         rank: usize,

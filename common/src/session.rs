@@ -145,11 +145,8 @@ impl Session {
     /// A folder that holds another or a half-done run, a run that fails, an interrupt.
     pub fn grid(&self, study: &Study, plans: Vec<Plan>) -> anyhow::Result<Vec<RunRecord>> {
         let together = self.world.size() > 1;
-        let (parallel, threads) = if together || self.device.is_cuda() {
-            (1, self.threads)
-        } else {
-            (self.threads, 1)
-        };
+        let (parallel, threads) =
+            if together || self.device.is_cuda() { (1, self.threads) } else { (self.threads, 1) };
         let mut progress = Progress::new(self.quiet || !self.world.is_first());
         let own = |place: usize| self.shard.is_none_or(|shard| shard.has(place));
         let specs: Vec<Spec> = plans

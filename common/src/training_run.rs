@@ -269,6 +269,7 @@ impl TrainingRun {
         show: Show,
     ) -> anyhow::Result<Start> {
         let device = spec.device.resolve()?;
+        spec.precision.prepare(device)?;
         let record = spec.record(built_from)?;
         world.agree(&[
             ("run", spec.key.relative().display().to_string()),
@@ -549,12 +550,10 @@ pub fn make(
 /// The `worker` verb: makes the run that the parent asks for and tells how it goes.
 pub fn work(experiment: &Experiment) {
     shim::keep_memory(); // before the thread that waits for the parent to go away
-    let made = grid::receive::<Spec>()
-        .map_err(anyhow::Error::from)
-        .and_then(|spec| {
-            let show = Show::new(|tick| grid::tell(&Message::Tick(tick.clone())));
-            make(experiment, &spec, &World::alone(), show)
-        });
+    let made = grid::receive::<Spec>().map_err(anyhow::Error::from).and_then(|spec| {
+        let show = Show::new(|tick| grid::tell(&Message::Tick(tick.clone())));
+        make(experiment, &spec, &World::alone(), show)
+    });
     match made {
         Ok(record) => grid::tell(&Message::Done(summary(&record))),
         Err(error) if interrupt::cause(&error).is_some() => {}

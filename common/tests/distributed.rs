@@ -66,7 +66,10 @@ fn one_of_several_processes() {
         "missing" => {
             let error = World::join(Device::Cpu).unwrap_err().to_string();
             let port = std::env::var("MASTER_PORT").unwrap();
-            assert!(error.contains(&format!("127.0.0.1:{port} (MASTER_ADDR:MASTER_PORT)")), "{error}");
+            assert!(
+                error.contains(&format!("127.0.0.1:{port} (MASTER_ADDR:MASTER_PORT)")),
+                "{error}"
+            );
         }
         other => panic!("{other}"),
     }

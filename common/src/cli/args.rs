@@ -51,7 +51,7 @@ pub struct RunArgs {
     /// auto, cpu, cuda or cuda:<index>
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// fp32 or bf16 (autocast, fp32 master weights); the preset says which is its own
+    /// fp32, tf32 (GPUs) or bf16 (autocast, fp32 master weights); the preset says which is its own
     #[arg(long)]
     pub precision: Option<String>,
     /// Threads in all [default: `OMP_NUM_THREADS`, else the available cores]
@@ -165,6 +165,7 @@ impl RunArgs {
             None => head.precision,
         };
         let device = self.device.parse::<DeviceChoice>()?.resolve()?;
+        precision.prepare(device)?;
         let threads = device::threads(self.threads)?;
         device::configure_threads(threads);
         let world = World::join(device)?;

@@ -24,9 +24,7 @@ impl Gradients {
     pub fn new(world: &World, params: &[(String, Tensor)]) -> Result<Self, WorldError> {
         let reducer = match world.group() {
             None => None,
-            Some(group) => {
-                Some(Reducer::open(group, params).map_err(|error| world.failed(error))?)
-            }
+            Some(group) => Some(Reducer::open(group, params).map_err(|error| world.failed(error))?),
         };
         Ok(Self { world: world.clone(), reducer })
     }

@@ -103,9 +103,8 @@ fn watch(
 
 /// The processes that show no sign of life, found in a few seconds.
 pub(super) fn silent(store: &Store, rank: usize, size: usize) -> Result<Vec<usize>, ShimError> {
-    let counts = || -> Result<Vec<i64>, ShimError> {
-        (0..size).map(|r| store.add(&key(r), 0)).collect()
-    };
+    let counts =
+        || -> Result<Vec<i64>, ShimError> { (0..size).map(|r| store.add(&key(r), 0)).collect() };
     let before = counts()?;
     std::thread::sleep(PATIENCE);
     let after = counts()?;

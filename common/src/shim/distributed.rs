@@ -12,15 +12,8 @@ use super::{ShimError, TensorPtr, check, pointers};
 type Handle = c_void;
 type Take = unsafe extern "C" fn(*mut c_void, *const u8, usize);
 /// `shim_nccl` of `csrc/nccl.cpp`.
-type NcclBackend = unsafe extern "C" fn(
-    *mut c_void,
-    c_int,
-    c_int,
-    i64,
-    *mut c_void,
-    *mut c_char,
-    usize,
-) -> c_int;
+type NcclBackend =
+    unsafe extern "C" fn(*mut c_void, c_int, c_int, i64, *mut c_void, *mut c_char, usize) -> c_int;
 
 unsafe extern "C" {
     fn shim_gloo_built() -> c_int;
@@ -33,12 +26,7 @@ unsafe extern "C" {
         out: *mut *mut Handle,
     ) -> c_int;
     fn shim_store_clone(store: *const Handle, out: *mut *mut Handle) -> c_int;
-    fn shim_store_set(
-        store: *mut Handle,
-        key: *const c_char,
-        bytes: *const u8,
-        n: usize,
-    ) -> c_int;
+    fn shim_store_set(store: *mut Handle, key: *const c_char, bytes: *const u8, n: usize) -> c_int;
     fn shim_store_get(
         store: *mut Handle,
         key: *const c_char,
@@ -47,12 +35,7 @@ unsafe extern "C" {
         context: *mut c_void,
     ) -> c_int;
     fn shim_store_has(store: *mut Handle, key: *const c_char, has: *mut c_int) -> c_int;
-    fn shim_store_add(
-        store: *mut Handle,
-        key: *const c_char,
-        amount: i64,
-        now: *mut i64,
-    ) -> c_int;
+    fn shim_store_add(store: *mut Handle, key: *const c_char, amount: i64, now: *mut i64) -> c_int;
     fn shim_store_drop(store: *mut Handle);
     fn shim_group_open(
         store: *const Handle,
@@ -293,11 +276,7 @@ impl Reducer {
 
     /// Backward from `loss`; after the `last` of an update the gradients are means over the group.
     pub(crate) fn backward(&self, loss: &Tensor, last: bool) -> Result<(), ShimError> {
-        call!(shim_reducer_backward(
-            self.0.as_ptr(),
-            loss.as_ptr().cast_mut(),
-            c_int::from(last)
-        ))
+        call!(shim_reducer_backward(self.0.as_ptr(), loss.as_ptr().cast_mut(), c_int::from(last)))
     }
 }
 

@@ -9,8 +9,8 @@ use alexnet::network::NetworkConfig;
 use alexnet::photographs::train::build;
 use alexnet::train::update;
 use clap::Parser;
-use common::distributed::Gradients;
 use common::device::{Precision, configure_threads};
+use common::distributed::Gradients;
 use common::nn::channels_last;
 use common::nn::probe::Probe;
 use common::optim::{ParamGroup, Sgd, SgdConfig, SgdForm, named_params};
@@ -77,8 +77,18 @@ fn main() -> anyhow::Result<()> {
             break;
         }
         let (xs, ys) = &batches[step as usize % batches.len()];
-        let _scores =
-            update(forward, Loss::Softmax, &mut opt, &grads, &params, xs, ys, 1e-4, step, &autocast)?;
+        let _scores = update(
+            forward,
+            Loss::Softmax,
+            &mut opt,
+            &grads,
+            &params,
+            xs,
+            ys,
+            1e-4,
+            step,
+            &autocast,
+        )?;
         pictures += args.batch;
     }
     let images_per_s = pictures as f64 / begun.elapsed().as_secs_f64();

@@ -17,8 +17,8 @@ use alexnet::loss::Loss;
 use alexnet::train::update;
 use anyhow::Context as _;
 use clap::Parser;
-use common::distributed::Gradients;
 use common::device::{Precision, configure_threads};
+use common::distributed::Gradients;
 use common::nn::probe::Probe;
 use common::nn::to_channels_last;
 use common::optim::named_params;
@@ -104,8 +104,18 @@ fn time(args: &Args, net: Net) -> anyhow::Result<(f64, f64)> {
         }
         let batch = loader.next().context("the loader has a batch for every step")??;
         let (xs, ys) = batch.tensors(Device::Cpu);
-        let _scores =
-            update(forward, Loss::Softmax, &mut opt, &grads, &params, &xs, &ys, 1e-4, step, &autocast)?;
+        let _scores = update(
+            forward,
+            Loss::Softmax,
+            &mut opt,
+            &grads,
+            &params,
+            &xs,
+            &ys,
+            1e-4,
+            step,
+            &autocast,
+        )?;
         pictures += batch.len() as f64;
     }
     Ok((pictures / begun.elapsed().as_secs_f64(), pictures / (processor_s()? - used)))

@@ -10,8 +10,8 @@ use alexnet::loss::Loss;
 use alexnet::model::{Activation, Init};
 use alexnet::train::{Config, build, optimizer, update};
 use clap::Parser;
-use common::distributed::Gradients;
 use common::device::{Precision, configure_threads};
+use common::distributed::Gradients;
 use common::nn::probe::Probe;
 use common::optim::named_params;
 use common::shim;
@@ -82,8 +82,18 @@ fn main() -> anyhow::Result<()> {
         }
         let batch = loader.next().expect("the range does not end")?;
         let (xs, ys) = batch.tensors(Device::Cpu);
-        let _scores =
-            update(forward, Loss::Softmax, &mut opt, &grads, &params, &xs, &ys, cfg.lr, step, &autocast)?;
+        let _scores = update(
+            forward,
+            Loss::Softmax,
+            &mut opt,
+            &grads,
+            &params,
+            &xs,
+            &ys,
+            cfg.lr,
+            step,
+            &autocast,
+        )?;
         pictures += batch.len();
     }
     let elapsed = begun.elapsed().as_secs_f64();

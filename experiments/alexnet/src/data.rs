@@ -7,6 +7,7 @@ use std::sync::Arc;
 use common::data::images::ImageSet;
 use common::data::loader::Loader;
 use common::data::sampler::{LastBatch, Sampler, epoch_order};
+use common::device::upload;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
@@ -117,7 +118,7 @@ impl Batch {
     /// Pictures `[N, C, S, S]` with the channels last in memory, and labels `[N]`, on `device`.
     pub fn tensors(&self, device: Device) -> (Tensor, Tensor) {
         let xs = Tensor::from_slice(&self.xs).reshape(self.shape).permute([0, 3, 1, 2]);
-        (xs.to_device(device), Tensor::from_slice(&self.ys).to_device(device))
+        (upload(&xs, device), upload(&Tensor::from_slice(&self.ys), device))
     }
 
     /// Pictures in the batch.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use common::data::text::books::Part;
 use common::data::token_corpus::{TokenCorpus, Windows};
+use common::device::upload;
 use common::distributed::Gradients;
 use common::interrupt;
 use common::nn::probe::{Probe, check_gradients, non_finite_loss};
@@ -135,7 +136,8 @@ pub fn train(
             let draw = step * cfg.accumulate + micro;
             run.world().seed_torch(seed, "dropout", draw);
             let ids = windows.batch(seed, &sampler, draw); // [B, T + 1]
-            let ids = ids.i(own.rows.start as i64..own.rows.end as i64).to_device(run.device());
+            let ids = ids.i(own.rows.start as i64..own.rows.end as i64);
+            let ids = upload(&ids, run.device());
             let of_micro = {
                 let _autocast = autocast();
                 model.loss(&ids, true, &Probe::off()) / share

@@ -83,7 +83,8 @@ impl Place {
 
     /// The folder of the only preset's results.
     fn results(&self) -> PathBuf {
-        let all = fs::read_dir(self.path("results/gpt1")).unwrap().map(|entry| entry.unwrap().path());
+        let all =
+            fs::read_dir(self.path("results/gpt1")).unwrap().map(|entry| entry.unwrap().path());
         all.into_iter().find(|path| path.is_dir()).unwrap()
     }
 

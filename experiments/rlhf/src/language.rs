@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use common::distributed::Gradients;
 use common::data::sampler::below;
+use common::device::upload;
+use common::distributed::Gradients;
 use common::interrupt;
 use common::nn::probe::{Probe, check_gradients, non_finite_loss};
 use common::nn::transformer::Transformer;
@@ -96,7 +97,7 @@ pub fn train(
         let lr = warmup_cosine(step, cfg.warmup, cfg.steps, cfg.lr);
         run.world().seed_torch(seed, "dropout", step);
         let ids = (text.train)(step); // [B, T + 1]
-        let ids = run.world().rows("a batch", &ids)?.to_device(run.device());
+        let ids = upload(&run.world().rows("a batch", &ids)?, run.device());
         opt.zero_grad();
         let loss = {
             let _autocast = autocast();

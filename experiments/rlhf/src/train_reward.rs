@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
-use common::distributed::Gradients;
 use common::data::sampler::epoch_order;
+use common::distributed::Gradients;
 use common::nn::probe::check_gradients;
 use common::optim::schedule::{warmup_cosine, warmup_linear};
 use common::optim::{

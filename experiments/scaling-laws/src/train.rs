@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::device::Precision;
+use common::device::{Precision, upload};
 use common::distributed::Gradients;
 use common::interrupt;
 use common::nn::language_model::{Model, Shape};
@@ -167,7 +167,7 @@ pub fn train(
         let lr = cfg.rate(step);
         run.world().seed_torch(seed, "dropout", step);
         opt.zero_grad();
-        let ids = run.world().rows("a batch", &batch(step))?.to_device(run.device()); // [B, T + 1]
+        let ids = upload(&run.world().rows("a batch", &batch(step))?, run.device()); // [B, T + 1]
         let loss = {
             let _autocast = autocast();
             model.loss(&ids, true, &Probe::off())

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use common::data::loader::Loader;
 use common::data::text::segments::{Cut, Segments};
 use common::data::text::shards::{Part, Shards};
+use common::device::upload;
 use common::distributed::Gradients;
 use common::interrupt;
 use common::nn::mlstm::State;
@@ -118,7 +119,7 @@ pub fn train(
         let segment = loader.next().context("the loader has a segment for every step")??;
         let [xs, ys] = [&segment.xs, &segment.ys]
             .map(|bytes| symbols_tensor(bytes, cfg.streams, cfg.steps).narrow(0, from, n_own)) // [B, T]
-            .map(|symbols| symbols.to_device(run.device()));
+            .map(|symbols| upload(&symbols, run.device()));
         if segment.reset {
             state = State::zeros(n_own, cfg.sizes.hidden, run.device());
         }

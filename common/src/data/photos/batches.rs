@@ -13,6 +13,7 @@ use super::augment::{Cut, check_crop};
 use super::{Centring, Part, Pca, PhotosError, TestView, TrainView};
 use crate::data::loader::Loader;
 use crate::data::sampler::{LastBatch, Sampler};
+use crate::device::upload;
 use crate::distributed::{Share, WorldError};
 use crate::shim::memory;
 
@@ -30,7 +31,7 @@ impl Batch {
     /// `device`. On the CPU the views are the batch's own memory.
     pub fn tensors(&self, device: Device) -> (Tensor, Tensor) {
         let xs = self.xs.permute([0, 3, 1, 2]);
-        (xs.to_device(device), Tensor::from_slice(&self.ys).to_device(device))
+        (upload(&xs, device), upload(&Tensor::from_slice(&self.ys), device))
     }
 
     /// The inputs, `[n · views, crop, crop, channels]`.

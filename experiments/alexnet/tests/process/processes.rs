@@ -8,7 +8,12 @@ use ledger::metrics;
 use crate::place::{LONG, LONG_RUNS, Place, Running, assert_code, fails, stderr};
 
 /// Starts `run` with `args` as several processes; `also` has what one of them gets besides.
-fn start(place: &Place, size: usize, args: &[&str], also: impl Fn(usize) -> Vec<&'static str>) -> Vec<Running> {
+fn start(
+    place: &Place,
+    size: usize,
+    args: &[&str],
+    also: impl Fn(usize) -> Vec<&'static str>,
+) -> Vec<Running> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     drop(listener);
@@ -53,7 +58,10 @@ fn two_processes_lose_what_one_loses() {
         assert_eq!(one.len(), two.len());
         for ((step, wanted), (_, found)) in one.into_iter().zip(two).filter(|(a, _)| a.0 <= 50) {
             // The same sums in another order.
-            assert!((found / wanted - 1.0).abs() < 1e-4, "{variant}, step {step}: {wanted} {found}");
+            assert!(
+                (found / wanted - 1.0).abs() < 1e-4,
+                "{variant}, step {step}: {wanted} {found}"
+            );
         }
         let record = pair.record(variant);
         assert_eq!(record["status"], "complete");
@@ -93,7 +101,10 @@ fn processes_with_other_flags_are_refused() {
         let output = running.end();
         assert_code(&output, 1);
         let said = stderr(&output);
-        assert!(said.contains("process 1 was not started like process 0: preset (smoke →"), "{said}");
+        assert!(
+            said.contains("process 1 was not started like process 0: preset (smoke →"),
+            "{said}"
+        );
     }
 }
 
@@ -104,7 +115,10 @@ fn a_batch_that_the_processes_cannot_share_is_refused() {
         let output = running.end();
         assert_code(&output, 1);
         let said = stderr(&output);
-        assert!(said.contains("a batch is ") && said.contains("3 processes cannot share"), "{said}");
+        assert!(
+            said.contains("a batch is ") && said.contains("3 processes cannot share"),
+            "{said}"
+        );
     }
 }
 

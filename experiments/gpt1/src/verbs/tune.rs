@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use clap::Args;
-use common::distributed::World;
 use common::cli::{Places, print};
 use common::device::{DeviceChoice, Precision, threads};
+use common::distributed::World;
 use serde_json::json;
 use tch::Device;
 

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::distributed::{Gradients, Share};
 use common::cli;
 use common::data::photos::PreparedSet;
+use common::distributed::{Gradients, Share};
 use common::experiment::Study;
 use common::nn::probe::Probe;
 use common::optim::named_params;
@@ -65,8 +65,18 @@ pub(in crate::studies) fn describe(
             begun = Instant::now();
         }
         let (xs, ys) = batch?.tensors(session.device);
-        let _scores =
-            update(forward, recipe.loss, &mut opt, &grads, &params, &xs, &ys, 0.0, step, &autocast)?;
+        let _scores = update(
+            forward,
+            recipe.loss,
+            &mut opt,
+            &grads,
+            &params,
+            &xs,
+            &ys,
+            0.0,
+            step,
+            &autocast,
+        )?;
     }
     let step_s = begun.elapsed().as_secs_f64() / TIMED_STEPS as f64;
     let step_work = (recipe.batch as i64 * recipe.network.multiply_adds()) as f64;

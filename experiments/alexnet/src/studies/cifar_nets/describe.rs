@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::distributed::Gradients;
 use common::cli;
 use common::data::images::ImageSet;
+use common::distributed::Gradients;
 use common::experiment::Study;
 use common::nn::probe::Probe;
 use common::optim::named_params;
@@ -100,8 +100,18 @@ fn measure(session: &Session, cfg: &Config, train: &ImageSet) -> anyhow::Result<
             (begun, timed) = (Instant::now(), steps - step);
         }
         let (xs, ys) = batch?.tensors(session.device);
-        let _scores =
-            update(forward, Loss::Softmax, &mut opt, &grads, &params, &xs, &ys, 0.0, step, &autocast)?;
+        let _scores = update(
+            forward,
+            Loss::Softmax,
+            &mut opt,
+            &grads,
+            &params,
+            &xs,
+            &ys,
+            0.0,
+            step,
+            &autocast,
+        )?;
     }
     let side = cfg.views.side(set.size) as i64;
     let view = multiply_adds(&table, set.channels as i64, side);
