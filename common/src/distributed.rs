@@ -75,6 +75,17 @@ pub enum WorldError {
         /// What libtorch said.
         source: ShimError,
     },
+    /// Something is trained that the loss does not depend on.
+    #[error(
+        "process {rank}: {} got no gradient in this update, and the processes wait for one: leave out of training what \
+         the loss does not depend on", names.join(", ")
+    )]
+    NoGradient {
+        /// This process.
+        rank: usize,
+        /// The parameters.
+        names: Vec<String>,
+    },
     /// They were started with other programs, presets or flags.
     #[error(
         "process {rank} was not started like process 0: {differences}; start all of them with one command"
@@ -377,7 +388,7 @@ impl World {
     ///
     /// # Errors
     /// Those of `make`; a process that has gone.
-    pub fn from_first<T: Serialize + DeserializeOwned>(
+    pub fn told_by_first<T: Serialize + DeserializeOwned>(
         &self,
         make: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
@@ -400,7 +411,7 @@ impl World {
     ///
     /// # Errors
     /// Those of `make`; a process that has gone.
-    pub(crate) fn bytes_from_first(
+    pub(crate) fn bytes_of_first(
         &self,
         make: impl FnOnce() -> anyhow::Result<Vec<u8>>,
     ) -> anyhow::Result<Vec<u8>> {
@@ -408,7 +419,7 @@ impl World {
             return make();
         }
         let mut bytes = Vec::new();
-        let n = self.from_first(|| {
+        let n = self.told_by_first(|| {
             bytes = make()?;
             Ok(bytes.len())
         })?;
@@ -431,7 +442,7 @@ impl World {
             return load();
         }
         let mut tensors = [Tensors::new(), Tensors::new()];
-        let state = self.from_first(|| {
+        let state = self.told_by_first(|| {
             Ok(load()?.map(|Loaded { model, optim, state }| {
                 tensors = [model, optim];
                 state
@@ -439,7 +450,7 @@ impl World {
         })?;
         let Some(state) = state else { return Ok(None) };
         let [model, optim] = tensors.map(|own| -> anyhow::Result<Tensors> {
-            let bytes = self.bytes_from_first(|| {
+            let bytes = self.bytes_of_first(|| {
                 let mut own: Vec<_> = own.into_iter().collect();
                 own.sort_by(|a, b| a.0.cmp(&b.0));
                 Ok(to_safetensors(&own))
@@ -493,12 +504,10 @@ impl World {
 
     /// What a failed call means: an interrupt, or a process that has gone, by its number.
     fn failed(&self, source: ShimError) -> WorldError {
-        let (Some(several), Ok(())) = (&self.0, interrupt::check()) else {
-            return interrupt::check().err().map_or_else(
-                || unreachable!("a process that is alone sends nothing"),
-                WorldError::Interrupted,
-            );
-        };
+        if let Err(stopped) = interrupt::check() {
+            return stopped.into();
+        }
+        let several = self.0.as_ref().expect("a process that is alone sends nothing");
         WorldError::Lost { rank: self.rank(), who: several.who(), source }
     }
 }
@@ -563,7 +572,7 @@ mod tests {
         let [sum] = world.sum([2.5]).unwrap();
         assert!((sum - 2.5).abs() < 1e-15);
         world.barrier().unwrap();
-        assert_eq!(world.from_first(|| Ok(3)).unwrap(), 3);
+        assert_eq!(world.told_by_first(|| Ok(3)).unwrap(), 3);
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl Session {
             ("results", self.results.display().to_string()),
             ("runs", specs.len().to_string()),
         ])?;
-        let unfinished = self.world.from_first(|| self.unfinished(&specs, &progress))?;
+        let unfinished = self.world.told_by_first(|| self.unfinished(&specs, &progress))?;
         let jobs = unfinished.into_iter().map(|place| {
             let spec = specs[place].clone();
             Job { name: format!("{} seed {}", spec.key.variant, spec.key.seed), spec }
@@ -188,7 +188,7 @@ impl Session {
             }
             return Err(error);
         }
-        self.world.from_first(read)
+        self.world.told_by_first(read)
     }
 
     /// The places in `specs` of the runs that are still to be made or to go on with.
@@ -301,7 +301,7 @@ impl Session {
                 self.results.join(self.experiment.name).join(&self.preset).join(study.name)
             };
             let first = folder(studies.first().expect("a preset leads with a study"));
-            self.world.from_first(|| {
+            self.world.told_by_first(|| {
                 let all = self.experiment.studies.iter();
                 let begun: Vec<_> =
                     all.map(|study| run_folders(&folder(study), None)).collect::<Result<_, _>>()?;

@@ -280,7 +280,7 @@ impl TrainingRun {
         ])?;
         let store = Store::new(spec.checkpoints());
         let mut own = None;
-        let answer = world.from_first(|| {
+        let answer = world.told_by_first(|| {
             match RunFolder::open(&spec.results, record, spec.existing, &spec.resume_command)? {
                 Opened::Complete(record) => Ok(Answer::Complete(record)),
                 Opened::Ready { folder, resume } => {

@@ -4,6 +4,7 @@ use tch::Tensor;
 
 use super::{World, WorldError};
 use crate::shim::distributed::Reducer;
+use crate::shim::{self, ShimError};
 
 /// Backward passes that leave every process with the gradients of all.
 ///
@@ -11,8 +12,9 @@ use crate::shim::distributed::Reducer;
 /// `DistributedDataParallel`). A process that is alone only computes its own.
 #[derive(Debug)]
 pub struct Gradients {
-    world: World,
     reducer: Option<Reducer>,
+    world: World,
+    params: Vec<(String, Tensor)>,
 }
 
 impl Gradients {
@@ -26,12 +28,13 @@ impl Gradients {
             None => None,
             Some(group) => Some(Reducer::open(group, params).map_err(|error| world.failed(error))?),
         };
-        Ok(Self { world: world.clone(), reducer })
+        let params = params.iter().map(|(name, x)| (name.clone(), x.shallow_clone())).collect();
+        Ok(Self { reducer, world: world.clone(), params })
     }
 
     /// For a process that is alone.
     pub fn alone() -> Self {
-        Self { world: World::alone(), reducer: None }
+        Self { reducer: None, world: World::alone(), params: Vec::new() }
     }
 
     /// The processes that they are averaged over.
@@ -50,10 +53,22 @@ impl Gradients {
     pub fn backward(&self, loss: &Tensor, last: bool) -> Result<(), WorldError> {
         match &self.reducer {
             None => loss.backward(),
-            Some(reducer) => {
-                reducer.backward(loss, last).map_err(|error| self.world.failed(error))?;
-            }
+            Some(reducer) => reducer.backward(loss, last).map_err(|error| self.failed(error))?,
         }
         Ok(())
+    }
+
+    /// What a failed backward pass means.
+    fn failed(&self, error: ShimError) -> WorldError {
+        let (names, params): (Vec<_>, Vec<_>) =
+            self.params.iter().map(|(name, x)| (name.clone(), x.shallow_clone())).unzip();
+        let has = shim::has_grad(&params);
+        let without = names.into_iter().zip(has).filter(|(_, has)| !has);
+        let names: Vec<String> = without.map(|(name, _)| name).collect();
+        // c10d's words for a reduction that still waits; a lost process leaves gradients out too.
+        if names.is_empty() || !error.message.contains("finished reduction") {
+            return self.world.failed(error);
+        }
+        WorldError::NoGradient { rank: self.world.rank(), names }
     }
 }

@@ -71,7 +71,9 @@ impl Place {
         };
         let number = |name: &'static str| -> Result<Option<u64>, PlaceError> {
             var(name)
-                .map(|value| value.trim().parse().map_err(|_| wrong(name, value, "a whole number")))
+                .map(|value| {
+                    value.trim().parse().map_err(|_| wrong(name, &value, "a whole number"))
+                })
                 .transpose()
         };
         let missing = |name| PlaceError::Missing { name, beside: size_by };
@@ -83,7 +85,7 @@ impl Place {
         let rank = number(rank_by)?.ok_or_else(|| missing(rank_by))? as usize;
         if rank >= size {
             let wanted = format!("below {size_by}, which is {size}");
-            return Err(wrong(rank_by, rank, wanted));
+            return Err(wrong(rank_by, &rank.to_string(), &wanted));
         }
         let slurm = size_by != "WORLD_SIZE";
         let host = var("MASTER_ADDR")
@@ -93,7 +95,7 @@ impl Place {
             Some(port) => u16::try_from(port)
                 .ok()
                 .filter(|&port| port > 0)
-                .ok_or_else(|| wrong("MASTER_PORT", port, "a port, 1 to 65535"))?,
+                .ok_or_else(|| wrong("MASTER_PORT", &port.to_string(), "a port, 1 to 65535"))?,
             None => number("SLURM_JOB_ID")?
                 .filter(|_| slurm)
                 .map(port_of_job)
@@ -114,8 +116,8 @@ impl Place {
     }
 }
 
-fn wrong(name: &'static str, value: impl ToString, wanted: impl ToString) -> PlaceError {
-    PlaceError::Wrong { name, value: value.to_string(), wanted: wanted.to_string() }
+fn wrong(name: &'static str, value: &str, wanted: &str) -> PlaceError {
+    PlaceError::Wrong { name, value: value.to_owned(), wanted: wanted.to_owned() }
 }
 
 /// A port that the processes of a Slurm job agree on: two jobs that share a machine have others, as a rule.

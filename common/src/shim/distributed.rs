@@ -84,7 +84,6 @@ fn milliseconds(time: Duration) -> i64 {
 pub(crate) struct Store(NonNull<Handle>);
 
 // SAFETY: c10d's stores may be used from any thread; each call locks the connection.
-#[expect(clippy::non_send_fields_in_send_ty, reason = "the handle is c10d's, which locks")]
 unsafe impl Send for Store {}
 
 impl Store {
