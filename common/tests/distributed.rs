@@ -79,7 +79,7 @@ const BATCH: usize = 8;
 const STEPS: u64 = 50;
 
 /// Trains a small convolutional net for some updates of two micro-batches each, with its share of every batch; leaves
-/// losses, the last gradients and the weights.
+/// the first gradients, the losses and the last weights.
 fn train() {
     let world = World::join(Device::Cpu).unwrap();
     let vs = VarStore::new(Device::Cpu);
@@ -98,7 +98,7 @@ fn train() {
     let mut opt = Sgd::new(vec![group], config);
     let grads = Gradients::new(&world, &params).unwrap();
     let rows = world.share("a batch", BATCH).unwrap();
-    let mut losses = Vec::new();
+    let (mut losses, mut left) = (Vec::new(), Vec::new());
     for step in 0..STEPS {
         opt.zero_grad();
         let mut loss = 0.0;
@@ -114,12 +114,13 @@ fn train() {
             loss += of_micro.double_value(&[]);
         }
         losses.push(world.mean(loss).unwrap());
-        if step + 1 < STEPS {
-            opt.step(0.05);
+        if step == 0 {
+            let grad =
+                |(name, param): &(String, Tensor)| (format!("grad/{name}"), param.grad().copy());
+            left.extend(params.iter().map(grad));
         }
+        opt.step(0.05);
     }
-    let mut left: Vec<(String, Tensor)> =
-        params.iter().map(|(name, param)| (format!("grad/{name}"), param.grad())).collect();
     left.extend(params.into_iter().map(|(name, param)| (name, param.detach())));
     left.push(("losses".to_owned(), Tensor::from_slice(&losses)));
     let name = format!("{}-of-{}.safetensors", world.rank(), world.size());
@@ -142,8 +143,9 @@ fn two_and_four_processes_train_as_one_does() {
         for (name, wanted) in &alone {
             let (found, wanted) = (first[name].to_kind(Kind::Double), wanted.to_kind(Kind::Double));
             let apart = ((&found - &wanted).norm() / wanted.norm()).double_value(&[]);
-            // Sums in another order, over 50 updates.
-            assert!(apart < 1e-6, "{name} of {size} processes: {apart:e}");
+            // The same sums in another order; what 50 updates make of that.
+            let near = if name.starts_with("grad/") { 1e-6 } else { 1e-5 };
+            assert!(apart < near, "{name} of {size} processes: {apart:e}");
         }
         for rank in 1..size {
             for (name, other) in read(rank, size) {
