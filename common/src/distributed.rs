@@ -116,6 +116,10 @@ pub enum WorldError {
     Interrupted(#[from] Interrupted),
 }
 
+/// The exit codes of processes asked to stop by Ctrl-C and by SIGTERM; where some were asked by one and some by the
+/// other, all end with the last.
+const STOPS: [u8; 2] = [130, 143];
+
 /// The processes that train together. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct World(Option<Rc<Several>>);
@@ -285,14 +289,13 @@ impl World {
     /// A process that has gone.
     pub fn sum<const N: usize>(&self, xs: [f64; N]) -> Result<[f64; N], WorldError> {
         let Some(several) = &self.0 else { return Ok(xs) };
-        let asked = interrupt::check();
-        let all = [xs.as_slice(), &[f64::from(u8::from(asked.is_err()))]].concat();
-        let all = Tensor::from_slice(&all);
+        let asked = interrupt::check().err();
+        let asked = STOPS.map(|code| u8::from(asked.is_some_and(|stop| stop.exit_code == code)));
+        let all = Tensor::from_slice(&[xs.as_slice(), &asked.map(f64::from)].concat());
         several.group.sum(&all).map_err(|error| self.failed(error))?;
         let all = Vec::<f64>::try_from(all).expect("a row of numbers on the CPU");
-        if all[N] > 0.0 {
-            // Of a process that was not asked itself: as Ctrl-C in another.
-            several.stop.set(Some(asked.err().unwrap_or(Interrupted { exit_code: 130 })));
+        if let Some((_, exit_code)) = all[N..].iter().zip(STOPS).rfind(|&(&n, _)| n > 0.0) {
+            several.stop.set(Some(Interrupted { exit_code }));
         }
         Ok(std::array::from_fn(|i| all[i]))
     }

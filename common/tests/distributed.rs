@@ -210,7 +210,7 @@ fn talk() {
         assert!(world.interrupted().is_ok(), "not yet agreed");
     }
     world.barrier().unwrap();
-    assert!(world.interrupted().is_err());
+    assert_eq!(world.interrupted().unwrap_err().exit_code, 143);
 }
 
 #[test]
