@@ -334,8 +334,8 @@ pub fn train(
         let lr = cfg.lr_at(step);
         log.insert("lr", lr);
         let ptx = setting.ptx.map(|of| of(step).to_device(device));
-        let (ptx, opt) = (ptx.as_ref(), &mut opt);
-        update(cfg, policy, &batch, ptx, opt, &grads, seed, step, lr, run, &mut log)?;
+        let ptx = ptx.as_ref();
+        update(cfg, policy, &batch, ptx, &mut opt, &grads, seed, step, lr, run, &mut log)?;
         if let Some(kept) = cfg.ema {
             policy.follow(kept);
         }
