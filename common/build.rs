@@ -122,7 +122,7 @@ fn gloo_headers(shim: &cc::Build) -> Option<PathBuf> {
 }
 
 /// NCCL's process group as a library that the program carries and loads on a machine with GPUs; an empty file where
-/// the headers of CUDA and NCCL are not installed. They come with the packages of PyPI that `make setup KIND=gpu`
+/// the headers of CUDA and NCCL are not installed. They come with the Python packages that `make setup KIND=gpu`
 /// installs beside torch, or with CUDA itself.
 fn nccl_library(shim: &cc::Build, lib: &Path) -> PathBuf {
     println!("cargo::rerun-if-env-changed=CUDA_HOME");

@@ -187,7 +187,7 @@ struct Saved<S> {
 #[derive(Debug)]
 enum Place {
     /// The run's folder, of the first process or one that is alone.
-    Own(RunFolder),
+    Own(Box<RunFolder>),
     /// A folder that nobody looks into, of the others; what the run's record says.
     Aside(tempfile::TempDir, Box<RunRecord>),
 }
@@ -288,7 +288,7 @@ impl TrainingRun {
                         store.clear()?;
                     }
                     let record = Box::new(folder.record.clone());
-                    own = Some(Place::Own(*folder));
+                    own = Some(Place::Own(folder));
                     Ok(Answer::Ready { record, resume })
                 }
             }
