@@ -127,7 +127,9 @@ fn another_number_of_processes_goes_on_only_when_told_to() {
     let place = Place::new();
     let running = start(&place, 2, &LONG, |_| Vec::new());
     place.wait_for_rows(LONG_RUNS[0], 3);
-    running.iter().for_each(|one| one.signal("TERM"));
+    for one in &running {
+        one.signal("TERM");
+    }
     for one in running {
         assert_code(&one.end(), 143);
     }
