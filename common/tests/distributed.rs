@@ -1,4 +1,5 @@
 //! Several processes that train together, on this machine: each test starts this program again, once for each of them.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -162,7 +163,8 @@ fn talk() {
     let world = World::join(Device::Cpu).unwrap();
     let rank = world.rank();
     assert_eq!(world.size(), 3);
-    assert_eq!(world.sum([1.0, rank as f64]).unwrap(), [3.0, 3.0]);
+    let sums = world.sum([1.0, rank as f64]).unwrap();
+    assert!(sums.iter().all(|sum| (sum - 3.0).abs() < 1e-12), "{sums:?}");
     assert!((world.mean(rank as f64).unwrap() - 1.0).abs() < 1e-12);
 
     let of = |x: f64| Tensor::full([2, 2], x, (Kind::Float, Device::Cpu));
