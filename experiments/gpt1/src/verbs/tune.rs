@@ -23,7 +23,7 @@ pub(super) struct Machine {
     /// auto, cpu, cuda or cuda:<index>
     #[arg(long, default_value = "auto")]
     device: String,
-    /// fp32 or bf16
+    /// fp32, tf32 (GPUs) or bf16
     #[arg(long, default_value = "fp32")]
     precision: String,
     /// Threads [default: the available cores]
@@ -85,7 +85,9 @@ impl Machine {
     fn resolve(&self) -> anyhow::Result<(Device, Precision)> {
         let device = self.device.parse::<DeviceChoice>()?.resolve()?;
         common::device::configure_threads(threads(self.threads)?);
-        Ok((device, self.precision.parse()?))
+        let precision: Precision = self.precision.parse()?;
+        precision.prepare(device)?;
+        Ok((device, precision))
     }
 }
 
