@@ -1,13 +1,16 @@
-"""The training steps of benches/training_step.rs and benches/alexnet_step.rs in PyTorch, in each of its modes. Prints one
-JSON object.
+"""The training steps of benches/training_step.rs and benches/alexnet_step.rs in PyTorch, in each of its modes; where the
+environment says so, in several processes by DistributedDataParallel, each with its share of the batch. Prints one JSON
+object.
 
 Batches lie ready in memory, so that PyTorch is charged for no loader."""
 
 import argparse
 import json
+import os
 import time
 
 import torch
+import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 
@@ -80,10 +83,13 @@ def images_per_s(args, channels_last, compiled):
         for bias, lr in ((False, 1e-4), (True, 2e-4))
     ]
     opt = torch.optim.SGD(groups, momentum=0.9, weight_decay=net.DECAY, fused=True)
+    side, classes, batch = net.SIDE, net.CLASSES, args.batch // WORLD
+    if WORLD > 1:
+        net = nn.parallel.DistributedDataParallel(net)
     batches = [
         (
-            (torch.rand(args.batch, 3, net.SIDE, net.SIDE) * 255 - 127).to(memory_format=layout),
-            torch.randint(net.CLASSES, (args.batch,)),
+            (torch.rand(batch, 3, side, side) * 255 - 127).to(memory_format=layout),
+            torch.randint(classes, (batch,)),
         )
         for _ in range(max(1, args.pictures // args.batch))
     ]
@@ -98,11 +104,12 @@ def images_per_s(args, channels_last, compiled):
     loss_of(*batches[0]).backward()  # compiles, outside the time
     begun, timed, n, step = time.perf_counter(), False, 0, 0
     while True:
-        elapsed = time.perf_counter() - begun
-        if not timed and elapsed > args.seconds / 2:
-            timed, n, begun = True, 0, time.perf_counter()
-        elif timed and elapsed > args.seconds:
-            return n / elapsed
+        if step % LOOK == 0:
+            elapsed = agreed(time.perf_counter() - begun)
+            if not timed and elapsed > args.seconds / 2:
+                timed, n, begun = True, 0, time.perf_counter()
+            elif timed and elapsed > args.seconds:
+                return n / elapsed
         loss = loss_of(*batches[step % len(batches)])
         opt.zero_grad()
         loss.backward()
@@ -111,6 +118,18 @@ def images_per_s(args, channels_last, compiled):
         n, step = n + args.batch, step + 1
 
 
+def agreed(seconds):
+    """The same time in all processes, so that they stop at the same step."""
+    if WORLD > 1:
+        mean = torch.tensor([seconds], dtype=torch.float64)
+        dist.all_reduce(mean)
+        seconds = mean.item() / WORLD
+    return seconds
+
+
+WORLD = int(os.environ.get("WORLD_SIZE", "1"))
+# Steps between two looks at the clock.
+LOOK = 8
 NETS = {"figure-1": Figure1, "alexnet": AlexNet}
 parser = argparse.ArgumentParser()
 parser.add_argument("--net", choices=NETS, default="figure-1")
@@ -123,10 +142,15 @@ parser.add_argument("--only", help="time this mode alone: its process then shows
 args = parser.parse_args()
 torch.set_num_threads(args.threads)
 torch.set_num_interop_threads(1)
+if WORLD > 1:
+    dist.init_process_group("gloo")
 modes = {
     f"{how}, {layout}": images_per_s(args, layout == "channels-last", how == "compile")
     for how in ("eager", "compile")
     for layout in ("contiguous", "channels-last")
     if args.only in (None, f"{how}, {layout}")
 }
-print(json.dumps(modes))
+if WORLD > 1:
+    dist.barrier()
+if os.environ.get("RANK", "0") == "0":
+    print(json.dumps(modes))

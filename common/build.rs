@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The shim's sources: the context (autocast, random state, threads), the optimisers, the layers.
-const SOURCES: [&str; 9] = [
+/// The shim's sources: the context (autocast, random state, threads), several processes, the optimisers, the layers.
+const SOURCES: [&str; 10] = [
     "csrc/context.cpp",
+    "csrc/distributed.cpp",
     "csrc/optim.cpp",
     "csrc/lrn.cpp",
     "csrc/locally_connected.cpp",
@@ -17,8 +18,9 @@ const SOURCES: [&str; 9] = [
 ];
 
 /// What they include.
-const HEADERS: [&str; 8] = [
+const HEADERS: [&str; 9] = [
     "csrc/shim.h",
+    "csrc/distributed.h",
     "csrc/bf16.h",
     "csrc/isa.h",
     "csrc/tables.h",
@@ -31,6 +33,9 @@ const HEADERS: [&str; 8] = [
 /// Compiled once for each instruction set.
 const KERNELS: [&str; 3] =
     ["csrc/mlstm_kernel.cpp", "csrc/attention_kernel.cpp", "csrc/rows_kernel.cpp"];
+
+/// NCCL's process group, a library of its own, and what says whether gloo's headers are there.
+const APART: [&str; 2] = ["csrc/nccl.cpp", "csrc/has_gloo.cpp"];
 
 /// Names and compiler flags of the instruction sets; tables.h picks one at run time.
 fn instruction_sets() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -45,7 +50,7 @@ fn instruction_sets() -> Vec<(&'static str, Vec<&'static str>)> {
 }
 
 fn main() {
-    for file in SOURCES.iter().chain(&HEADERS).chain(&KERNELS) {
+    for file in SOURCES.iter().chain(&HEADERS).chain(&KERNELS).chain(&APART) {
         println!("cargo::rerun-if-changed={file}");
     }
     // torch-sys has found libtorch and passes its library folder on.
@@ -60,8 +65,8 @@ fn main() {
         include.display()
     );
 
-    cc::Build::new()
-        .cpp(true)
+    let mut shim = cc::Build::new();
+    shim.cpp(true)
         .std("c++20")
         .opt_level(3) // in every profile: these are the hot loops
         .flag("-fopenmp") // without it `at::parallel_for` silently runs on one thread
@@ -70,9 +75,13 @@ fn main() {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .flag_if_supported("-Wno-unused-parameter") // libtorch's own headers
-        .files(SOURCES)
-        .compile("shim");
+        .flag_if_supported("-Wno-unused-parameter"); // libtorch's own headers
+    let nccl = nccl_library(&shim, &lib);
+    println!("cargo::rustc-env=SHIM_NCCL={}", nccl.display());
+    if let Some(gloo) = gloo_headers(&shim) {
+        shim.define("SHIM_GLOO", None).include(gloo);
+    }
+    shim.files(SOURCES).compile("shim");
 
     for (name, flags) in instruction_sets() {
         cc::Build::new()
@@ -90,6 +99,59 @@ fn main() {
     println!("cargo::rustc-link-lib=dylib=torch_cpu");
     println!("cargo::rustc-link-lib=dylib=c10");
     println!("cargo::rustc-link-lib=dylib:+verbatim={}", openmp_of(&lib));
+}
+
+/// The folder with gloo's headers, which libtorch's wheel lacks: `$GLOO_INCLUDE`, else the system's. Without them
+/// several processes cannot train together.
+fn gloo_headers(shim: &cc::Build) -> Option<PathBuf> {
+    println!("cargo::rerun-if-env-changed=GLOO_INCLUDE");
+    let given = env::var_os("GLOO_INCLUDE").map(PathBuf::from);
+    let folder = given.unwrap_or_else(|| "/usr/include".into());
+    let mut compiler = shim.get_compiler().to_command();
+    compiler.arg("-I").arg(&folder).args(["-fsyntax-only", APART[1]]);
+    let output = compiler.output().unwrap_or_else(|err| panic!("{compiler:?}: {err}"));
+    // Where they are missing: until something is installed.
+    let watched = folder.join("gloo/context.h");
+    let watched = if watched.exists() { watched } else { folder.clone() };
+    println!("cargo::rerun-if-changed={}", watched.display());
+    if env::var_os("GLOO_INCLUDE").is_some() && !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        println!("cargo::warning=GLOO_INCLUDE={}: {}", folder.display(), said.trim());
+    }
+    output.status.success().then_some(folder)
+}
+
+/// NCCL's process group as a library that the program carries and loads on a machine with GPUs; an empty file where
+/// the headers of CUDA and NCCL are not installed. They come with the Python packages that `make setup KIND=gpu`
+/// installs beside torch, or with CUDA itself.
+fn nccl_library(shim: &cc::Build, lib: &Path) -> PathBuf {
+    println!("cargo::rerun-if-env-changed=CUDA_HOME");
+    let packages = lib.join("../../nvidia");
+    let cuda = env::var_os("CUDA_HOME").map_or_else(|| "/usr/local/cuda".into(), PathBuf::from);
+    let folders = [
+        packages.join("cu13/include"),
+        packages.join("nccl/include"),
+        cuda.join("include"),
+        "/usr/include".into(),
+    ];
+    let library = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("nccl.so");
+    fs::write(&library, []).unwrap_or_else(|err| panic!("{}: {err}", library.display()));
+    let has = |header: &str| folders.iter().any(|folder| folder.join(header).is_file());
+    if !has("nccl.h") || !has("cuda_runtime_api.h") {
+        return library;
+    }
+    let mut compiler = shim.get_compiler().to_command();
+    compiler.args(folders.iter().filter(|f| f.is_dir()).map(|f| format!("-I{}", f.display())));
+    // What it needs of libtorch is there when it is loaded.
+    compiler.args(["-shared", "-fPIC", "-fvisibility=hidden", "-s", APART[0], "-o"]).arg(&library);
+    let output = compiler.output().unwrap_or_else(|err| panic!("{compiler:?}: {err}"));
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let error = said.lines().find(|line| line.contains("error")).unwrap_or_default();
+        println!("cargo::warning=built without NCCL, so for one GPU: {error}");
+        fs::write(&library, []).unwrap_or_else(|err| panic!("{}: {err}", library.display()));
+    }
+    library
 }
 
 /// The file name of the OpenMP library that libtorch itself uses: two of them in one process would

@@ -270,7 +270,7 @@ pub fn write_safetensors(
     write_atomic(path, &to_safetensors(tensors))
 }
 
-fn to_safetensors(tensors: &[(String, Tensor)]) -> Vec<u8> {
+pub(crate) fn to_safetensors(tensors: &[(String, Tensor)]) -> Vec<u8> {
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
         .map(|(_, tensor)| {

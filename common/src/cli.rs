@@ -3,18 +3,25 @@
 //! A binary flattens [`Command`] into its own verbs and hands it to [`execute`]; [`exit`] turns what
 //! comes back into the exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.
 
+use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
+use anyhow::Context as _;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
 
 use crate::data::error::DataError;
 use crate::device::DeviceError;
+use crate::distributed::{Place, WorldError};
 use crate::experiment::{Experiment, UnknownStudy};
 use crate::grid::GridError;
 use crate::interrupt;
 use crate::preset::PresetError;
-use crate::training_run;
+use crate::{shim, training_run};
 
 mod args;
 mod compare;
@@ -32,7 +39,14 @@ pub fn execute(experiment: &'static Experiment, command: Command) -> anyhow::Res
     match command {
         Command::List => list::list(experiment),
         Command::Run(args) => {
-            start_logs(args.quiet, args.verbose);
+            match Place::from_env().map_err(WorldError::from)? {
+                None => start_logs(args.quiet, args.verbose),
+                Some(place) => {
+                    shim::keep_memory(); // as a worker does
+                    let folder = args.out.join(experiment.name);
+                    start_logs_of(&place, &folder, args.quiet, args.verbose)?;
+                }
+            }
             interrupt::install()?;
             args.session(experiment)?.run(&args.studies)
         }
@@ -84,6 +98,7 @@ pub fn exit(body: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
             Some(
                 DeviceError::UnknownDevice(_)
                     | DeviceError::UnknownPrecision(_)
+                    | DeviceError::Tf32OnCpu
                     | DeviceError::NotANumber { .. }
             )
         );
@@ -120,6 +135,24 @@ pub(crate) fn resume_command() -> String {
 
 /// Logs go to stderr; `LANDMARKS_LOG` overrides the level (`debug`, `common=trace`, …).
 pub fn start_logs(quiet: bool, verbose: u8) {
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    log_to(BoxMakeWriter::new(io::stderr), colour, quiet, verbose);
+}
+
+/// As [`start_logs`] for one of several processes: each has a file `rank-<n>.log` in `folder` beside, and only the first
+/// one says on stderr what is no warning.
+fn start_logs_of(place: &Place, folder: &Path, quiet: bool, verbose: u8) -> anyhow::Result<()> {
+    let path = folder.join(format!("rank-{}.log", place.rank));
+    let file = fs::create_dir_all(folder)
+        .and_then(|()| File::options().create(true).append(true).open(&path))
+        .with_context(|| format!("{}: cannot be written", path.display()))?;
+    let shown = if place.rank == 0 { Level::TRACE } else { Level::WARN };
+    let both = io::stderr.with_max_level(shown).and(Mutex::new(file));
+    log_to(BoxMakeWriter::new(both), false, quiet, verbose);
+    Ok(())
+}
+
+fn log_to(writer: BoxMakeWriter, colour: bool, quiet: bool, verbose: u8) {
     let level = match (quiet, verbose) {
         (true, _) => "warn",
         (false, 0) => "info",
@@ -127,11 +160,10 @@ pub fn start_logs(quiet: bool, verbose: u8) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_env("LANDMARKS_LOG").unwrap_or_else(|_| level.into());
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // A second start, in a test, changes nothing.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(writer)
         .with_ansi(colour)
         .with_target(false)
         .without_time()
@@ -151,8 +183,6 @@ pub fn print(text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Context as _;
-
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Once;
 
 use serde::{Deserialize, Serialize};
-use tch::{Cuda, Device, Kind};
+use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::shim::{self, ShimError};
 
@@ -18,8 +18,22 @@ pub enum DeviceError {
     #[error("--device {0}: not a device; use auto, cpu, cuda or cuda:<index>, e.g. cuda:0")]
     UnknownDevice(String),
     /// `--precision` is none of those known.
-    #[error("--precision {0}: not a precision; use fp32 or bf16")]
+    #[error("--precision {0}: not a precision; use fp32, tf32 or bf16")]
     UnknownPrecision(String),
+    /// TF32 is a format of GPUs.
+    #[error("--precision tf32: only GPUs compute in TF32; use fp32 or bf16 on the CPU")]
+    Tf32OnCpu,
+    /// More processes on this machine than GPUs.
+    #[error(
+        "process {local_rank} of this machine (LOCAL_RANK, from 0) has no GPU: there are {count}; start at most \
+         {count} processes here (torchrun --nproc-per-node {count}), or use --device cpu"
+    )]
+    NoGpuForProcess {
+        /// Which process of this machine.
+        local_rank: usize,
+        /// How many GPUs there are.
+        count: usize,
+    },
     /// No NVIDIA driver is loaded.
     #[error(
         "--device cuda: no NVIDIA driver on this machine (`nvidia-smi` would fail too); \
@@ -148,14 +162,37 @@ fn cuda_device(index: Option<usize>) -> Result<Device, DeviceError> {
         let visible = env::var("CUDA_VISIBLE_DEVICES").unwrap_or_else(|_| "unset".to_owned());
         return Err(DeviceError::NoGpu { visible });
     }
-    let index = match index {
-        Some(index) => index,
-        None => env_number("LOCAL_RANK")?.unwrap_or(0),
+    let local_rank = match env_number("LOCAL_RANK")? {
+        None => env_number("SLURM_LOCALID")?,
+        found => found,
     };
-    if index >= count {
-        return Err(DeviceError::NoSuchGpu { index, count });
-    }
+    // Slurm may show each process its own GPU only.
+    let local_rank = if count == 1 && slurm_shows_one() { Some(0) } else { local_rank };
+    let index = match (index, local_rank) {
+        (Some(index), _) if index >= count => return Err(DeviceError::NoSuchGpu { index, count }),
+        (None, Some(local_rank)) if local_rank >= count => {
+            return Err(DeviceError::NoGpuForProcess { local_rank, count });
+        }
+        (index, local_rank) => index.or(local_rank).unwrap_or(0),
+    };
     Ok(Device::Cuda(index))
+}
+
+/// Whether `srun` gave this process one GPU and hides the others (`--gpus-per-task=1`).
+fn slurm_shows_one() -> bool {
+    env::var_os("SLURM_STEP_NUM_TASKS").is_some()
+        && env::var("CUDA_VISIBLE_DEVICES").is_ok_and(|shown| !shown.contains(','))
+}
+
+/// A copy of `xs` on `device`. From the CPU to a GPU it goes through pinned memory, and nobody waits for it: what
+/// is computed with it on the GPU comes behind it.
+pub fn upload(xs: &Tensor, device: Device) -> Tensor {
+    match (xs.device(), device) {
+        (Device::Cpu, Device::Cuda(_)) => {
+            xs.pin_memory(device).to_device_(device, xs.kind(), true, false)
+        }
+        _ => xs.to_device(device),
+    }
 }
 
 /// What `--precision` says.
@@ -165,6 +202,8 @@ pub enum Precision {
     /// Everything in 32-bit floats.
     #[default]
     Fp32,
+    /// 32-bit floats whose products a GPU rounds to 10 bits of mantissa (TF32): several times as fast.
+    Tf32,
     /// Matrix products and convolutions in bfloat16 by autocast; parameters, optimiser state and
     /// sums stay in 32-bit floats.
     Bf16,
@@ -176,6 +215,7 @@ impl FromStr for Precision {
     fn from_str(text: &str) -> Result<Self, DeviceError> {
         match text {
             "fp32" => Ok(Self::Fp32),
+            "tf32" => Ok(Self::Tf32),
             "bf16" => Ok(Self::Bf16),
             _ => Err(DeviceError::UnknownPrecision(text.to_owned())),
         }
@@ -186,16 +226,29 @@ impl fmt::Display for Precision {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Fp32 => "fp32",
+            Self::Tf32 => "tf32",
             Self::Bf16 => "bf16",
         })
     }
 }
 
 impl Precision {
+    /// Sets libtorch up for this precision on `device`.
+    ///
+    /// # Errors
+    /// TF32 without a GPU.
+    pub fn prepare(self, device: Device) -> Result<(), DeviceError> {
+        if !device.is_cuda() {
+            return if self == Self::Tf32 { Err(DeviceError::Tf32OnCpu) } else { Ok(()) };
+        }
+        // What a product computes is the run's choice, not libtorch's default.
+        shim::set_tf32(self == Self::Tf32).map_err(DeviceError::CpuOnlyLibtorch)
+    }
+
     /// Autocast for the forward pass and the loss, for as long as the guard lives.
     pub fn autocast(self, device: Device) -> shim::Autocast {
         let kind = match self {
-            Self::Fp32 => None,
+            Self::Fp32 | Self::Tf32 => None,
             Self::Bf16 => Some(Kind::BFloat16),
         };
         shim::Autocast::new(device, kind)
@@ -341,7 +394,7 @@ mod tests {
             assert!(err.contains("auto, cpu, cuda"), "{text}: {err}");
         }
         let err = "fp16".parse::<Precision>().unwrap_err().to_string();
-        assert!(err.contains("fp16") && err.contains("fp32 or bf16"), "{err}");
+        assert!(err.contains("fp16") && err.contains("fp32, tf32 or bf16"), "{err}");
     }
 
     #[test]
@@ -360,6 +413,13 @@ mod tests {
         let err = DeviceChoice::Cuda(None).resolve().unwrap_err();
         assert!(matches!(err, DeviceError::NoDriver));
         assert!(err.to_string().contains("driver"), "{err}");
+    }
+
+    #[test]
+    fn tf32_is_for_gpus() {
+        let err = Precision::Tf32.prepare(Device::Cpu).unwrap_err().to_string();
+        assert!(err.contains("--precision tf32: only GPUs"), "{err}");
+        assert!(Precision::Bf16.prepare(Device::Cpu).is_ok());
     }
 
     #[test]

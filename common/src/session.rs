@@ -1,8 +1,9 @@
 //! What one command line resolved to, and the grids of runs it makes.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::str::FromStr;
 
 use ledger::run::{
@@ -15,11 +16,13 @@ use tch::Device;
 
 use crate::data::lookup::Lookup;
 use crate::device::{DeviceChoice, Precision};
+use crate::distributed::World;
 use crate::experiment::{Experiment, Study};
-use crate::grid::{self, Job};
+use crate::grid::{self, GridError, Job};
+use crate::interrupt;
 use crate::preset::{PresetError, Source};
 use crate::progress::Progress;
-use crate::training_run::Spec;
+use crate::training_run::{self, Show, Spec};
 
 /// What every preset says besides the studies' own tables.
 #[derive(Debug, Clone, Deserialize)]
@@ -94,6 +97,8 @@ pub struct Session {
     pub shard: Option<Shard>,
     /// The command that goes on with an interrupted run.
     pub resume_command: String,
+    /// The processes that make each run together.
+    pub world: World,
     /// Whether `--resume` has found a half-done run: what follows it may start anew.
     pub(crate) resumed: Cell<bool>,
 }
@@ -134,15 +139,15 @@ impl Session {
     ///
     /// On the CPU each run is a process with one thread, as many at a time as there are threads: that is
     /// at least as fast as fewer with more threads (`make bench` measures it). On a GPU one runs at a
-    /// time.
+    /// time. Where several processes were started to train together, they make one run after the other.
     ///
     /// # Errors
     /// A folder that holds another or a half-done run, a run that fails, an interrupt.
     pub fn grid(&self, study: &Study, plans: Vec<Plan>) -> anyhow::Result<Vec<RunRecord>> {
+        let together = self.world.size() > 1;
         let (parallel, threads) =
-            if self.device.is_cuda() { (1, self.threads) } else { (self.threads, 1) };
-        let mut progress = Progress::new(self.quiet);
-        let mut jobs = Vec::new();
+            if together || self.device.is_cuda() { (1, self.threads) } else { (self.threads, 1) };
+        let mut progress = Progress::new(self.quiet || !self.world.is_first());
         let own = |place: usize| self.shard.is_none_or(|shard| shard.has(place));
         let specs: Vec<Spec> = plans
             .into_iter()
@@ -150,14 +155,53 @@ impl Session {
             .filter(|(place, _)| own(*place))
             .map(|(_, plan)| self.spec(study, plan, threads))
             .collect();
+        self.world.agree(&[
+            ("study", study.name.to_owned()),
+            ("preset", self.preset.clone()),
+            ("results", self.results.display().to_string()),
+            ("runs", specs.len().to_string()),
+        ])?;
+        let unfinished = self.world.told_by_first(|| self.unfinished(&specs, &progress))?;
+        let jobs = unfinished.into_iter().map(|place| {
+            let spec = specs[place].clone();
+            Job { name: format!("{} seed {}", spec.key.variant, spec.key.seed), spec }
+        });
+        let jobs: Vec<Job<Spec>> = jobs.collect();
+        let made = if together {
+            self.together(&jobs, progress)
+        } else {
+            grid::run(&jobs, parallel, threads, &mut progress).map_err(Into::into)
+        };
+        let read = || -> anyhow::Result<Vec<RunRecord>> {
+            let mut records = Vec::new();
+            for spec in &specs {
+                if let Some(record) = RunRecord::read(&spec.folder())? {
+                    self.print(&record)?;
+                    records.push(record);
+                }
+            }
+            Ok(records)
+        };
+        if let Err(error) = made {
+            if self.world.is_first() {
+                read()?;
+            }
+            return Err(error);
+        }
+        self.world.told_by_first(read)
+    }
+
+    /// The places in `specs` of the runs that are still to be made or to go on with.
+    fn unfinished(&self, specs: &[Spec], progress: &Progress) -> anyhow::Result<Vec<usize>> {
         let mut begun = false;
-        for spec in &specs {
-            let name = format!("{} seed {}", spec.key.variant, spec.key.seed);
+        let mut unfinished = Vec::new();
+        for (place, spec) in specs.iter().enumerate() {
             let record = spec.record(self.experiment.built_from)?;
             match look(&spec.results, &record, spec.existing, &spec.resume_command)? {
                 Found::Complete(_) => {
                     begun = true;
-                    progress.line(&format!("{name}: finished before, skipped"));
+                    let (variant, seed) = (&spec.key.variant, spec.key.seed);
+                    progress.line(&format!("{variant} seed {seed}: finished before, skipped"));
                     continue;
                 }
                 Found::HalfDone(_) => {
@@ -166,23 +210,38 @@ impl Session {
                 }
                 Found::Nothing => {}
             }
-            jobs.push(Job { name, spec: spec.clone() });
+            unfinished.push(place);
         }
         if let (Existing::Resume { .. }, None, false, false, Some(first)) =
             (self.existing, self.shard, begun, self.resumed.get(), specs.first())
         {
             return Err(RunError::NothingToResume(first.folder()).into());
         }
-        let made = grid::run(&jobs, parallel, threads, &mut progress);
-        let mut records = Vec::new();
-        for spec in &specs {
-            if let Some(record) = RunRecord::read(&spec.folder())? {
-                self.print(&record)?;
-                records.push(record);
+        Ok(unfinished)
+    }
+
+    /// Makes the runs one after the other, each in all processes.
+    fn together(&self, jobs: &[Job<Spec>], progress: Progress) -> anyhow::Result<()> {
+        let progress = Rc::new(RefCell::new(progress));
+        for Job { name, spec } in jobs {
+            let (shown, own) = (Rc::clone(&progress), name.clone());
+            let show = Show::new(move |tick| shown.borrow_mut().tick(&own, tick));
+            match training_run::make(self.experiment, spec, &self.world, show) {
+                Ok(record) => {
+                    progress.borrow_mut().finish(name, &training_run::summary(&record));
+                }
+                Err(error) => {
+                    return Err(match interrupt::cause(&error) {
+                        // Says how to go on, once.
+                        Some(stopped) if self.world.is_first() => {
+                            GridError::Interrupted(stopped).into()
+                        }
+                        _ => error,
+                    });
+                }
             }
         }
-        made?;
-        Ok(records)
+        Ok(())
     }
 
     /// One run as its process gets it.
@@ -202,6 +261,7 @@ impl Session {
             device: DeviceChoice::of(self.device),
             precision: self.precision,
             threads,
+            world_size: self.world.size(),
             existing: self.existing,
             resume_command: self.resume_command.clone(),
         }
@@ -222,7 +282,18 @@ impl Session {
     /// # Errors
     /// An unknown study; what a study says.
     pub fn run(&self, names: &[String]) -> anyhow::Result<()> {
+        let made = self.run_studies(names);
+        if let Err(error) = &made {
+            self.world.leave_word(error);
+        }
+        made.and_then(|()| Ok(self.world.barrier()?))
+    }
+
+    fn run_studies(&self, names: &[String]) -> anyhow::Result<()> {
         let studies = self.studies(names)?;
+        if self.dry_run && !self.world.is_first() {
+            return Ok(());
+        }
         // Before anything is fetched. `grid` looks again, run by run. A study may have stopped in a run of another
         // one that it needs.
         if matches!(self.existing, Existing::Resume { .. }) && self.shard.is_none() {
@@ -230,12 +301,15 @@ impl Session {
                 self.results.join(self.experiment.name).join(&self.preset).join(study.name)
             };
             let first = folder(studies.first().expect("a preset leads with a study"));
-            let all = self.experiment.studies.iter();
-            let begun: Vec<_> =
-                all.map(|study| run_folders(&folder(study), None)).collect::<Result<_, _>>()?;
-            if begun.iter().all(Vec::is_empty) {
-                return Err(RunError::NothingToResume(first).into());
-            }
+            self.world.told_by_first(|| {
+                let all = self.experiment.studies.iter();
+                let begun: Vec<_> =
+                    all.map(|study| run_folders(&folder(study), None)).collect::<Result<_, _>>()?;
+                if begun.iter().all(Vec::is_empty) {
+                    return Err(RunError::NothingToResume(first).into());
+                }
+                Ok(())
+            })?;
         }
         studies.into_iter().try_for_each(|study| (study.run)(self))
     }

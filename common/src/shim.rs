@@ -91,6 +91,7 @@ macro_rules! call {
     };
 }
 
+pub(crate) mod distributed;
 pub(crate) mod locally_connected;
 pub(crate) mod lrn;
 pub(crate) mod memory;

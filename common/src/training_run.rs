@@ -4,6 +4,9 @@
 //! ([`TrainingRun::resume_or_start`]), tells what it measured ([`TrainingRun::log`]), saves
 //! ([`TrainingRun::save`]) and reports how far it is ([`TrainingRun::tick`]). What is on disk is whole
 //! at any moment: rows and events after the last checkpoint are cut when the run goes on.
+//!
+//! Several processes make one run together ([`TrainingRun::world`]): each calls the same functions, the first one reads
+//! and writes the run's files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,11 +24,12 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tch::{Device, nn::VarStore};
 
-use crate::checkpoint::{self, Store, restore_variables};
+use crate::checkpoint::{self, Loaded, Store, restore_variables};
 use crate::data::error::DataError;
 use crate::data::lookup::Lookup;
 use crate::data::sha256_file;
 use crate::device::{self, DeviceChoice, Precision};
+use crate::distributed::World;
 use crate::experiment::Experiment;
 use crate::grid::{self, Message};
 use crate::interrupt;
@@ -55,6 +59,8 @@ pub struct Spec {
     pub precision: Precision,
     /// Threads inside an operation.
     pub threads: usize,
+    /// Processes that make the run together.
+    pub world_size: usize,
     /// What to do with what the folder holds.
     pub existing: Existing,
     /// What the error for a half-done run tells the user to type.
@@ -78,7 +84,7 @@ impl Spec {
         let mut config = self.config.clone();
         config["conditions"] = json!({
             "device": self.device.kind(), "precision": self.precision, "threads": self.threads,
-            "world_size": 1,
+            "world_size": self.world_size,
         });
         let gpu = match self.device.resolve() {
             Ok(Device::Cuda(index)) => shim::cuda_name(index).ok(),
@@ -177,10 +183,50 @@ struct Saved<S> {
     at: S,
 }
 
+/// Where a process keeps the run's files.
+#[derive(Debug)]
+enum Place {
+    /// The run's folder, of the first process or one that is alone.
+    Own(Box<RunFolder>),
+    /// A folder that nobody looks into, of the others; what the run's record says.
+    Aside(tempfile::TempDir, Box<RunRecord>),
+}
+
+impl Place {
+    fn record(&mut self) -> &mut RunRecord {
+        match self {
+            Self::Own(folder) => &mut folder.record,
+            Self::Aside(_, record) => record,
+        }
+    }
+}
+
+/// What is told of a run to whoever watches.
+pub struct Show(Box<dyn Fn(&Tick)>);
+
+impl Show {
+    /// Shows by calling `show`.
+    pub fn new(show: impl Fn(&Tick) + 'static) -> Self {
+        Self(Box::new(show))
+    }
+
+    /// Shows nothing.
+    pub fn nothing() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl std::fmt::Debug for Show {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Show")
+    }
+}
+
 /// One training in progress.
 #[derive(Debug)]
 pub struct TrainingRun {
-    folder: RunFolder,
+    place: Place,
+    world: World,
     resume: bool,
     store: Store,
     device: Device,
@@ -192,7 +238,14 @@ pub struct TrainingRun {
     last_tick: Option<(Instant, u64)>,
     /// Whether the checkpoints go when the run is complete.
     forget: bool,
-    show: fn(&Tick),
+    show: Show,
+}
+
+/// What the first process found where a run is to be made.
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    Ready { record: Box<RunRecord>, resume: bool },
+    Complete(Box<RunRecord>),
 }
 
 /// What opening a run found.
@@ -205,35 +258,68 @@ pub enum Start {
 }
 
 impl TrainingRun {
-    /// Opens and locks the run's folder.
+    /// Opens and locks the run's folder; all processes of `world` together.
     ///
     /// # Errors
-    /// As [`RunFolder::open`]; a device that is not there.
-    pub fn open(spec: &Spec, built_from: (&str, bool), show: fn(&Tick)) -> anyhow::Result<Start> {
+    /// As [`RunFolder::open`]; a device that is not there; processes that were started differently.
+    pub fn open(
+        spec: &Spec,
+        built_from: (&str, bool),
+        world: &World,
+        show: Show,
+    ) -> anyhow::Result<Start> {
         let device = spec.device.resolve()?;
+        spec.precision.prepare(device)?;
         let record = spec.record(built_from)?;
-        match RunFolder::open(&spec.results, record, spec.existing, &spec.resume_command)? {
-            Opened::Complete(record) => Ok(Start::Complete(record)),
-            Opened::Ready { folder, resume } => {
-                let store = Store::new(spec.checkpoints());
-                if !resume {
-                    store.clear()?;
+        world.agree(&[
+            ("run", spec.key.relative().display().to_string()),
+            ("program", format!("{:.12}", record.build.binary_sha256)),
+            ("conditions", record.config["conditions"].to_string()),
+            ("configuration", format!("{:.12}", record.digest)),
+            ("libtorch's instruction set", record.host.cpu_capability.clone()),
+        ])?;
+        let store = Store::new(spec.checkpoints());
+        let mut own = None;
+        let answer = world.told_by_first(|| {
+            match RunFolder::open(&spec.results, record, spec.existing, &spec.resume_command)? {
+                Opened::Complete(record) => Ok(Answer::Complete(record)),
+                Opened::Ready { folder, resume } => {
+                    if !resume {
+                        store.clear()?;
+                    }
+                    let record = Box::new(folder.record.clone());
+                    own = Some(Place::Own(folder));
+                    Ok(Answer::Ready { record, resume })
                 }
-                Ok(Start::Ready(Box::new(Self {
-                    folder: *folder,
-                    resume,
-                    store,
-                    device,
-                    precision: spec.precision,
-                    writers: None,
-                    elapsed_before: 0.0,
-                    sitting: Instant::now(),
-                    last_tick: None,
-                    forget: false,
-                    show,
-                })))
             }
-        }
+        })?;
+        let (record, resume) = match answer {
+            Answer::Complete(record) => return Ok(Start::Complete(record)),
+            Answer::Ready { record, resume } => (record, resume),
+        };
+        let place = match own {
+            Some(own) => own,
+            None => Place::Aside(tempfile::tempdir()?, record),
+        };
+        Ok(Start::Ready(Box::new(Self {
+            place,
+            world: world.clone(),
+            resume,
+            store,
+            device,
+            precision: spec.precision,
+            writers: None,
+            elapsed_before: 0.0,
+            sitting: Instant::now(),
+            last_tick: None,
+            forget: false,
+            show,
+        })))
+    }
+
+    /// The processes that make the run.
+    pub fn world(&self) -> &World {
+        &self.world
     }
 
     /// The device to train on.
@@ -247,9 +333,12 @@ impl TrainingRun {
         move || precision.autocast(device)
     }
 
-    /// The run's folder, for raw outputs.
+    /// The folder for raw outputs: the run's in the first process, one that is thrown away in the others.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        match &self.place {
+            Place::Own(folder) => folder.path(),
+            Place::Aside(folder, _) => folder.path(),
+        }
     }
 
     /// Where the loop stands: the step and state of the last checkpoint, with `vs` and `opt` restored
@@ -266,13 +355,9 @@ impl TrainingRun {
     ) -> anyhow::Result<(u64, S)> {
         let metrics = self.path().join(METRICS);
         let events = self.path().join(tensorboard::FILE_NAME);
-        let saved = if self.resume { self.store.load::<Saved<S>>()? } else { None };
-        let Some(loaded) = saved else {
-            let rows = metrics::read(&metrics).ok().and_then(|m| m.rows.last().map(|row| row.step));
-            if let (true, Some(step)) = (self.resume, rows) {
-                let (run, checkpoints) = (self.path().into(), self.store.folder().into());
-                return Err(ResumeError::NoCheckpoint { run, checkpoints, step }.into());
-            }
+        let Some(loaded) = self.last_checkpoint::<S>(&metrics)? else {
+            // Drawn from the same seed everywhere: this makes sure.
+            self.world.broadcast(checkpoint::variables(vs).iter().map(|(_, variable)| variable))?;
             self.start(columns)?;
             self.save(0, vs, opt, &S::default())?;
             return Ok((0, S::default()));
@@ -282,13 +367,37 @@ impl TrainingRun {
         restore_variables(vs, &loaded.model, &what.display().to_string())?;
         opt.load_state(&loaded.optim)
             .map_err(|source| ResumeError::Optimizer { path: what, source })?;
-        self.writers = Some((
-            MetricsWriter::resume(metrics, columns, step)?,
-            EventWriter::resume(events, unix_time(), step)?,
-        ));
+        if self.world.is_first() {
+            self.writers = Some((
+                MetricsWriter::resume(metrics, columns, step)?,
+                EventWriter::resume(events, unix_time(), step)?,
+            ));
+        } else {
+            self.start(columns)?;
+        }
         self.elapsed_before = elapsed_s;
         tracing::info!("{}: going on from step {step}", self.path().display());
         Ok((step, at))
+    }
+
+    /// The checkpoint to go on from, as the first process reads it; none for a run that begins.
+    fn last_checkpoint<S: Serialize + DeserializeOwned>(
+        &self,
+        metrics: &Path,
+    ) -> anyhow::Result<Option<Loaded<Saved<S>>>> {
+        if !self.resume {
+            return Ok(None);
+        }
+        let store = &self.store;
+        self.world.loaded(|| {
+            let saved = store.load::<Saved<S>>()?;
+            let rows = || metrics::read(metrics).ok()?.rows.last().map(|row| row.step);
+            if let (None, Some(step)) = (&saved, rows()) {
+                let (run, checkpoints) = (self.path().into(), store.folder().into());
+                return Err(ResumeError::NoCheckpoint { run, checkpoints, step }.into());
+            }
+            Ok(saved)
+        })
     }
 
     /// Begins a run that trains nothing: it is over in one sitting, and its rows start anew. `columns` are
@@ -330,7 +439,7 @@ impl TrainingRun {
         Ok(())
     }
 
-    /// Writes a checkpoint; the rows before it are on the disk then.
+    /// Writes a checkpoint; the rows before it are on the disk then. The first process writes it, all call this.
     ///
     /// # Errors
     /// A file that cannot be written; earlier checkpoints are then untouched.
@@ -345,6 +454,9 @@ impl TrainingRun {
         at: &S,
     ) -> anyhow::Result<()> {
         let (metrics, _) = self.writers.as_ref().expect("resume_or_start opens the writers");
+        if !self.world.is_first() {
+            return Ok(());
+        }
         metrics.sync()?;
         let saved = Saved { step, elapsed_s: self.elapsed_s(), at };
         self.store.save(step, &checkpoint::variables(vs), &opt.state(), &saved, false)?;
@@ -370,7 +482,7 @@ impl TrainingRun {
         }
         self.last_tick = Some((now, step));
         let rate = (step - before) as f64 * per_step / passed.as_secs_f64();
-        (self.show)(&Tick { step, steps, rate, unit: unit.to_owned(), loss });
+        (self.show.0)(&Tick { step, steps, rate, unit: unit.to_owned(), loss });
     }
 
     /// Writes the end of the run into its record: its final numbers, or how it stopped.
@@ -378,10 +490,11 @@ impl TrainingRun {
         mut self,
         result: &anyhow::Result<BTreeMap<String, f64>>,
     ) -> anyhow::Result<RunRecord> {
-        let record = &mut self.folder.record;
-        record.elapsed_s = self.elapsed_before + self.sitting.elapsed().as_secs_f64();
+        let elapsed_s = self.elapsed_s();
         let peak = device::peak_memory(self.device);
         let peak = peak.gpu.or(peak.host).unwrap_or_default();
+        let record = self.place.record();
+        record.elapsed_s = elapsed_s;
         record.peak_memory_bytes = record.peak_memory_bytes.max(peak);
         record.status = match result {
             Ok(metrics) => {
@@ -391,28 +504,39 @@ impl TrainingRun {
             Err(error) if interrupt::cause(error).is_some() => Status::Interrupted,
             Err(_) => Status::Failed,
         };
+        let folder = match self.place {
+            Place::Own(folder) => folder,
+            Place::Aside(_, record) => return Ok(*record),
+        };
         if let Some((metrics, _)) = &self.writers {
             metrics.sync()?;
         }
-        self.folder.save()?;
+        folder.save()?;
         if self.forget && result.is_ok() {
             self.store.clear()?;
         }
-        Ok(self.folder.record)
+        Ok(folder.record)
     }
 }
 
-/// Makes the run of `spec` in this process; returns its record.
+/// Makes the run of `spec` in this process, and in the others of `world`; returns its record.
 ///
 /// # Errors
 /// What opening or training said; the run's record says how it stopped.
-pub fn make(experiment: &Experiment, spec: &Spec, show: fn(&Tick)) -> anyhow::Result<RunRecord> {
+pub fn make(
+    experiment: &Experiment,
+    spec: &Spec,
+    world: &World,
+    show: Show,
+) -> anyhow::Result<RunRecord> {
     let study = experiment.study(&spec.key.study)?;
     device::configure_threads(spec.threads);
-    match TrainingRun::open(spec, experiment.built_from, show)? {
+    match TrainingRun::open(spec, experiment.built_from, world, show)? {
         Start::Complete(record) => Ok(*record),
         Start::Ready(mut run) => {
-            let result = (study.train)(spec, &mut run);
+            // It is complete when it is in every process.
+            let result = (study.train)(spec, &mut run)
+                .and_then(|metrics| world.barrier().map(|()| metrics).map_err(Into::into));
             let closed = run.close(&result);
             if let (Err(_), Err(error)) = (&result, &closed) {
                 // What stopped the training is the news, not that its record cannot be written either.
@@ -426,19 +550,22 @@ pub fn make(experiment: &Experiment, spec: &Spec, show: fn(&Tick)) -> anyhow::Re
 /// The `worker` verb: makes the run that the parent asks for and tells how it goes.
 pub fn work(experiment: &Experiment) {
     shim::keep_memory(); // before the thread that waits for the parent to go away
-    let made = grid::receive::<Spec>()
-        .map_err(anyhow::Error::from)
-        .and_then(|spec| make(experiment, &spec, |tick| grid::tell(&Message::Tick(tick.clone()))));
+    let made = grid::receive::<Spec>().map_err(anyhow::Error::from).and_then(|spec| {
+        let show = Show::new(|tick| grid::tell(&Message::Tick(tick.clone())));
+        make(experiment, &spec, &World::alone(), show)
+    });
     match made {
-        Ok(record) => {
-            let numbers: Vec<_> =
-                record.metrics.iter().map(|(name, x)| format!("{name} {x:.4}")).collect();
-            let elapsed = crate::progress::human_seconds(record.elapsed_s);
-            grid::tell(&Message::Done(format!("done in {elapsed}: {}", numbers.join(", "))));
-        }
+        Ok(record) => grid::tell(&Message::Done(summary(&record))),
         Err(error) if interrupt::cause(&error).is_some() => {}
         Err(error) => grid::tell(&Message::Failed(crate::cli::chain(&error))),
     }
+}
+
+/// What a finished run ended with, in a line.
+pub(crate) fn summary(record: &RunRecord) -> String {
+    let numbers: Vec<_> = record.metrics.iter().map(|(name, x)| format!("{name} {x:.4}")).collect();
+    let elapsed = crate::progress::human_seconds(record.elapsed_s);
+    format!("done in {elapsed}: {}", numbers.join(", "))
 }
 
 fn unix_time() -> f64 {

@@ -8,6 +8,7 @@ use ledger::run::Existing;
 
 use crate::data::lookup::Lookup;
 use crate::device::{self, DeviceChoice, Precision};
+use crate::distributed::World;
 use crate::experiment::Experiment;
 use crate::preset::Source;
 use crate::session::{Head, Session, Shard, preset_in_paths};
@@ -50,7 +51,7 @@ pub struct RunArgs {
     /// auto, cpu, cuda or cuda:<index>
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// fp32 or bf16 (autocast, fp32 master weights); the preset says which is its own
+    /// fp32, tf32 (GPUs) or bf16 (autocast, fp32 master weights); the preset says which is its own
     #[arg(long)]
     pub precision: Option<String>,
     /// Threads in all [default: `OMP_NUM_THREADS`, else the available cores]
@@ -164,8 +165,10 @@ impl RunArgs {
             None => head.precision,
         };
         let device = self.device.parse::<DeviceChoice>()?.resolve()?;
+        precision.prepare(device)?;
         let threads = device::threads(self.threads)?;
         device::configure_threads(threads);
+        let world = World::join(device)?;
         let existing = match (self.resume || self.index.is_some(), self.overwrite) {
             (true, _) => Existing::Resume { allow_inexact: self.allow_inexact },
             (_, true) => Existing::Overwrite,
@@ -188,6 +191,7 @@ impl RunArgs {
             quiet: self.quiet,
             shard: self.index,
             resume_command: super::resume_command(),
+            world,
             resumed: Cell::default(),
         })
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
+use crate::distributed::{Share, WorldError};
 use crate::rng;
 
 /// The order of `n` items in `epoch`: a Fisher–Yates shuffle keyed by (seed, epoch).
@@ -69,6 +70,7 @@ pub struct Sampler {
     n: usize,
     batch: usize,
     last: LastBatch,
+    share: Share,
     /// Orders of the epochs used last; workers stand in two epochs at once at an epoch's end.
     orders: Mutex<Vec<(u64, Arc<Vec<u32>>)>>,
 }
@@ -79,9 +81,23 @@ impl Sampler {
     /// # Panics
     /// If no batch can be made: `batch` is 0, `n` is 0, or `n < batch` and short ones are dropped.
     pub fn new(seed: u64, n: usize, batch: usize, last: LastBatch) -> Self {
-        let sampler = Self { seed, n, batch, last, orders: Mutex::default() };
+        let share = Share::ALL;
+        let sampler = Self { seed, n, batch, last, share, orders: Mutex::default() };
         assert!(batch > 0 && sampler.steps_per_epoch() > 0, "no batch of {batch} from {n} items");
         sampler
+    }
+
+    /// Of each batch the share of one of several processes.
+    ///
+    /// # Errors
+    /// When a batch cannot be shared evenly, or a process would get nothing of an epoch's last one.
+    pub fn shared(mut self, share: Share) -> Result<Self, WorldError> {
+        share.divides("a batch", self.batch)?;
+        if self.last == LastBatch::Keep {
+            share.reaches("an epoch's last batch", self.n % self.batch)?;
+        }
+        self.share = share;
+        Ok(self)
     }
 
     /// Steps in one pass over the data.
@@ -93,12 +109,13 @@ impl Sampler {
         steps as u64
     }
 
-    /// The items of `step`, counted from 0 over all epochs.
+    /// The items of `step`, counted from 0 over all epochs: those of this process.
     pub fn batch_of(&self, step: u64) -> Batch {
         let epoch = step / self.steps_per_epoch();
         let start = (step % self.steps_per_epoch()) as usize * self.batch;
         let end = (start + self.batch).min(self.n);
-        Batch { epoch, indices: self.order(epoch)[start..end].to_vec() }
+        let own = self.share.of(end - start);
+        Batch { epoch, indices: self.order(epoch)[start + own.start..start + own.end].to_vec() }
     }
 
     fn order(&self, epoch: u64) -> Arc<Vec<u32>> {

@@ -13,6 +13,7 @@
 use tch::nn::{Init, Path};
 use tch::{Device, Kind, Tensor};
 
+use crate::distributed::{World, WorldError};
 use crate::shim;
 
 mod fixed;
@@ -58,6 +59,20 @@ impl State {
     pub fn zeros(batch: i64, hidden: i64, device: Device) -> Self {
         let zeros = || Tensor::zeros([batch, hidden], (Kind::Float, device));
         Self { h: zeros(), c: zeros() }
+    }
+
+    /// The states of `n` texts from `start` on.
+    #[must_use]
+    pub fn narrow(&self, start: i64, n: i64) -> Self {
+        Self { h: self.h.narrow(0, start, n), c: self.c.narrow(0, start, n) }
+    }
+
+    /// The states of the texts of all processes, in their order; each has as many.
+    ///
+    /// # Errors
+    /// A process that has gone.
+    pub fn gathered(&self, world: &World) -> Result<Self, WorldError> {
+        Ok(Self { h: world.gather(&self.h)?, c: world.gather(&self.c)? })
     }
 
     /// The same numbers, cut off from what computed them: truncated back-propagation.

@@ -10,6 +10,7 @@ use alexnet::photographs::train::build;
 use alexnet::train::update;
 use clap::Parser;
 use common::device::{Precision, configure_threads};
+use common::distributed::Gradients;
 use common::nn::channels_last;
 use common::nn::probe::Probe;
 use common::optim::{ParamGroup, Sgd, SgdConfig, SgdForm, named_params};
@@ -53,6 +54,7 @@ fn main() -> anyhow::Result<()> {
         lr_scale: 1.0,
         weight_decay: 5e-4,
     };
+    let grads = Gradients::alone();
     let mut opt =
         Sgd::new(vec![group], SgdConfig { momentum: 0.9, form: SgdForm::Paper, nesterov: false });
     let forward = |xs: &Tensor, probe: &Probe| net.forward(xs, true, probe);
@@ -75,8 +77,18 @@ fn main() -> anyhow::Result<()> {
             break;
         }
         let (xs, ys) = &batches[step as usize % batches.len()];
-        let _scores =
-            update(forward, Loss::Softmax, &mut opt, &params, xs, ys, 1e-4, step, &autocast)?;
+        let _scores = update(
+            forward,
+            Loss::Softmax,
+            &mut opt,
+            &grads,
+            &params,
+            xs,
+            ys,
+            1e-4,
+            step,
+            &autocast,
+        )?;
         pictures += args.batch;
     }
     let images_per_s = pictures as f64 / begun.elapsed().as_secs_f64();

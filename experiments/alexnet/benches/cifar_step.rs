@@ -18,6 +18,7 @@ use alexnet::train::update;
 use anyhow::Context as _;
 use clap::Parser;
 use common::device::{Precision, configure_threads};
+use common::distributed::Gradients;
 use common::nn::probe::Probe;
 use common::nn::to_channels_last;
 use common::optim::named_params;
@@ -87,6 +88,7 @@ fn time(args: &Args, net: Net) -> anyhow::Result<(f64, f64)> {
     let built = CifarNet::new(&vs.root(), &table, &normalisation, pooling, 3, side);
     to_channels_last(&vs);
     let params = named_params(&vs);
+    let grads = Gradients::alone();
     let mut opt = optimizer(&params, &table, 0.9, 2.0, true);
     let autocast = || precision.autocast(Device::Cpu);
     let stages = [Stage { share: 1.0, epochs: 1e4, divisor: 1.0 }];
@@ -102,8 +104,18 @@ fn time(args: &Args, net: Net) -> anyhow::Result<(f64, f64)> {
         }
         let batch = loader.next().context("the loader has a batch for every step")??;
         let (xs, ys) = batch.tensors(Device::Cpu);
-        let _scores =
-            update(forward, Loss::Softmax, &mut opt, &params, &xs, &ys, 1e-4, step, &autocast)?;
+        let _scores = update(
+            forward,
+            Loss::Softmax,
+            &mut opt,
+            &grads,
+            &params,
+            &xs,
+            &ys,
+            1e-4,
+            step,
+            &autocast,
+        )?;
         pictures += batch.len() as f64;
     }
     Ok((pictures / begun.elapsed().as_secs_f64(), pictures / (processor_s()? - used)))

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use common::data::images::ImageSet;
 use common::data::loader::Loader;
 use common::data::sampler::{LastBatch, Sampler, epoch_order};
+use common::device::upload;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
@@ -93,16 +94,15 @@ impl TrainingSet {
         Batch::new(xs, ys, self.size, self.channels)
     }
 
-    /// Shuffled batches of `steps`, made ahead by one thread of its own; the last of an epoch may be short.
-    pub fn loader(self: &Arc<Self>, seed: u64, batch: usize, steps: Range<u64>) -> Loader<Batch> {
-        let sampler = self.sampler(seed, batch);
+    /// The batches of `steps` that `sampler` chooses, made ahead by one thread of its own.
+    pub fn loader(self: &Arc<Self>, sampler: Sampler, steps: Range<u64>) -> Loader<Batch> {
         let set = Arc::clone(self);
         Loader::new(steps, 1, 2, move |step| {
             Ok::<_, Infallible>(set.batch(&sampler.batch_of(step).indices))
         })
     }
 
-    /// Which pictures each step sees.
+    /// Which pictures each step sees: shuffled batches, of which an epoch's last may be short.
     pub fn sampler(&self, seed: u64, batch: usize) -> Sampler {
         Sampler::new(seed, self.n, batch, LastBatch::Keep)
     }
@@ -118,7 +118,7 @@ impl Batch {
     /// Pictures `[N, C, S, S]` with the channels last in memory, and labels `[N]`, on `device`.
     pub fn tensors(&self, device: Device) -> (Tensor, Tensor) {
         let xs = Tensor::from_slice(&self.xs).reshape(self.shape).permute([0, 3, 1, 2]);
-        (xs.to_device(device), Tensor::from_slice(&self.ys).to_device(device))
+        (upload(&xs, device), upload(&Tensor::from_slice(&self.ys), device))
     }
 
     /// Pictures in the batch.

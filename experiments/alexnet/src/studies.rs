@@ -7,6 +7,7 @@ use std::time::Instant;
 use common::cli;
 use common::data::images::Splits;
 use common::device::Precision;
+use common::distributed::Gradients;
 use common::experiment::Study;
 use common::nn::probe::Probe;
 use common::optim::named_params;
@@ -81,7 +82,8 @@ fn describe(
     tch::set_num_threads(if session.device.is_cuda() { session.threads as i32 } else { 1 });
     let autocast = || session.precision.autocast(session.device);
     let mut begun = Instant::now();
-    for (step, batch) in (0..2 * TIMED_STEPS).zip(set.loader(0, cfg.batch, 0..2 * TIMED_STEPS)) {
+    let loader = set.loader(set.sampler(0, cfg.batch), 0..2 * TIMED_STEPS);
+    for (step, batch) in (0..2 * TIMED_STEPS).zip(loader) {
         if step == TIMED_STEPS {
             begun = Instant::now();
         }
@@ -90,6 +92,7 @@ fn describe(
             forward,
             Loss::Softmax,
             &mut opt,
+            &Gradients::alone(),
             &params,
             &xs,
             &ys,

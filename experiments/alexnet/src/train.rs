@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use common::data::images::ImageSet;
-use common::interrupt;
-use common::nn::probe::{NonFiniteError, Probe, check_gradients, non_finite_loss};
+use common::distributed::{Gradients, World, WorldError};
+use common::nn::probe::{Probe, check_gradients, non_finite_loss};
 use common::nn::to_channels_last;
 use common::optim::{Optimizer as _, ParamGroup, Sgd, SgdConfig, SgdForm, clip, named_params};
 use common::rng;
@@ -55,6 +55,17 @@ pub struct Config {
 /// The columns of `metrics.csv` after step and time.
 pub const COLUMNS: [&str; 4] = ["epoch", "train/loss", "train/error", "loader/wait"];
 
+/// What an update saw of its batch, in all processes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Seen {
+    /// Pictures.
+    pub pictures: usize,
+    /// Mean loss before the update, nats.
+    pub loss: f64,
+    /// Pictures whose largest score was at another class than their own.
+    pub wrong: i64,
+}
+
 /// Sums over the batches since the last row of `metrics.csv`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Window {
@@ -64,12 +75,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Adds a batch with labels `ys: [N]`: its mean loss and its scores `logits: [N, classes]`.
-    pub(crate) fn add(&mut self, loss: f64, logits: &Tensor, ys: &Tensor) {
-        let n = ys.size()[0];
-        self.pictures += n as usize;
-        self.loss += loss * n as f64;
-        self.wrong += wrong(logits, ys);
+    /// Adds a batch.
+    pub(crate) fn add(&mut self, seen: &Seen) {
+        self.pictures += seen.pictures;
+        self.loss += seen.loss * seen.pictures as f64;
+        self.wrong += seen.wrong;
     }
 
     /// Pictures added.
@@ -116,7 +126,9 @@ pub fn train(
     let params = named_params(&vs);
     let mut opt = optimizer(&params, cfg);
     let (mut step, mut at) = run.resume_or_start::<At>(&vs, &mut opt, &COLUMNS)?;
-    let mut loader = set.loader(key.seed, cfg.batch, step..steps);
+    let grads = Gradients::new(run.world(), &params)?;
+    let sampler = set.sampler(key.seed, cfg.batch).shared(run.world().own())?;
+    let mut loader = set.loader(sampler, step..steps);
     let (mut waited, mut since) = (0.0, run.elapsed_s());
     let autocast = run.autocast();
 
@@ -125,15 +137,14 @@ pub fn train(
         let batch = loader.next().context("the loader has a batch for every step")??;
         let (xs, ys) = batch.tensors(run.device());
         let forward = |xs: &Tensor, probe: &Probe| model.forward(xs, probe);
-        let by = Loss::Softmax;
-        let (loss, logits) =
-            update(forward, by, &mut opt, &params, &xs, &ys, cfg.lr, step, &autocast)?;
+        let (by, lr) = (Loss::Softmax, cfg.lr);
+        let seen = update(forward, by, &mut opt, &grads, &params, &xs, &ys, lr, step, &autocast)?;
         step += 1;
 
         // 2. Everything that only looks. The error is that of the batches as they were trained on, as the
         // authors' program logs it.
-        at.window.add(loss, &logits, &ys);
-        run.tick(step, steps, cfg.batch as f64, "images/s", loss);
+        at.window.add(&seen);
+        run.tick(step, steps, cfg.batch as f64, "images/s", seen.loss);
         at.done = step == steps;
         if step.is_multiple_of(row_every) || at.done {
             let (mean_loss, error) = at.window.take();
@@ -147,7 +158,7 @@ pub fn train(
             at.last = row[..3].iter().map(|&(name, value)| (name.to_owned(), value)).collect();
             at.done |= error <= cfg.target;
         }
-        let stop = interrupt::check();
+        let stop = run.world().interrupted();
         if step.is_multiple_of(save_every) || at.done || stop.is_err() {
             run.save(step, &vs, &opt, &at)?;
         }
@@ -158,11 +169,12 @@ pub fn train(
     Ok(at.last)
 }
 
-/// One update of `net` by `loss` on pictures `xs: [N, C, S, S]` with labels `ys: [N]`; returns the loss in nats
-/// and the scores `[N, classes]` before it.
+/// One update of `net` by `loss` on pictures `xs: [N, C, S, S]` with labels `ys: [N]`, this process's share of a batch;
+/// returns what all processes saw of it before the update.
 ///
 /// # Errors
-/// A loss or gradient that is not finite, before anything is changed; names the first layer or parameter.
+/// A loss or gradient that is not finite, before anything is changed; names the first layer or parameter. A process
+/// that has gone.
 #[expect(
     clippy::too_many_arguments,
     reason = "an update needs net, loss, optimiser, batch and rate"
@@ -171,28 +183,46 @@ pub fn update(
     net: impl Fn(&Tensor, &Probe) -> Tensor,
     loss: Loss,
     opt: &mut Sgd,
+    grads: &Gradients,
     params: &[(String, Tensor)],
     xs: &Tensor,
     ys: &Tensor,
     lr: f64,
     step: u64,
     autocast: &dyn Fn() -> Autocast,
-) -> Result<(f64, Tensor), NonFiniteError> {
+) -> anyhow::Result<Seen> {
     let forward = |probe: &Probe| {
         let _autocast = autocast();
         net(xs, probe)
     };
     let logits = forward(&Probe::off()).to_kind(Kind::Float); // [N, classes]
     let loss = loss.of(&logits, ys);
-    let value = loss.double_value(&[]);
-    if !value.is_finite() {
-        return Err(non_finite_loss(value, step, params, forward));
+    let seen = Seen {
+        pictures: ys.size()[0] as usize,
+        loss: loss.double_value(&[]),
+        wrong: wrong(&logits, ys),
+    };
+    let (seen, weight) = together(grads.world(), seen)?;
+    if !seen.loss.is_finite() {
+        return Err(non_finite_loss(seen.loss, step, params, forward).into());
     }
     opt.zero_grad();
-    loss.backward();
+    grads.backward(&(loss * weight), true)?;
     check_gradients(clip::grad_norm(params), step, params)?;
     opt.step(lr);
-    Ok((value, logits))
+    Ok(seen)
+}
+
+/// What all processes saw, and what each one's mean loss is to be multiplied by, so that the mean over processes is that
+/// over pictures: 1, unless a short batch is not shared evenly.
+fn together(world: &World, own: Seen) -> Result<(Seen, f64), WorldError> {
+    if world.size() == 1 {
+        return Ok((own, 1.0));
+    }
+    let n = own.pictures as f64;
+    let [pictures, loss, wrong] = world.sum([n, own.loss * n, own.wrong as f64])?;
+    let seen = Seen { pictures: pictures as usize, loss: loss / pictures, wrong: wrong as i64 };
+    Ok((seen, n * world.size() as f64 / pictures))
 }
 
 /// The net with its first weights, in the layout that trains fastest.

@@ -22,7 +22,8 @@ use common::data::photos::{
     TestView,
 };
 use common::device::{DeviceChoice, Precision};
-use common::training_run::{METRICS, Spec, Start, TrainingRun};
+use common::distributed::{Share, World};
+use common::training_run::{METRICS, Show, Spec, Start, TrainingRun};
 use ledger::metrics;
 use ledger::run::{Existing, RunKey};
 use tch::Device;
@@ -158,6 +159,7 @@ fn spec(folder: &Path, existing: Existing) -> Spec {
         device: DeviceChoice::of(Device::Cpu),
         precision: Precision::Fp32,
         threads: 1,
+        world_size: 1,
         existing,
         resume_command: String::new(),
     }
@@ -165,7 +167,7 @@ fn spec(folder: &Path, existing: Existing) -> Spec {
 
 fn open(folder: &Path, existing: Existing) -> (Spec, Box<TrainingRun>) {
     let spec = spec(folder, existing);
-    match TrainingRun::open(&spec, ("none", false), |_| {}).unwrap() {
+    match TrainingRun::open(&spec, ("none", false), &World::alone(), Show::nothing()).unwrap() {
         Start::Ready(run) => (spec, run),
         Start::Complete(_) => panic!("the run is not finished"),
     }
@@ -258,7 +260,7 @@ fn held_out_pictures_are_never_trained_on_and_every_other_one_is() {
     };
     let steps = set.steps_per_epoch(cfg.batch);
     assert_eq!(steps, 7); // 32 pictures
-    let trained = labels(set.train_batches(&cfg, 0, 0..steps).unwrap());
+    let trained = labels(set.train_batches(&cfg, 0, 0..steps, Share::ALL).unwrap());
     let held = labels(set.held_out_batches(&cfg).unwrap());
     let all = |counts: &BTreeMap<i64, i32>| counts.values().sum::<i32>();
     assert_eq!((all(&trained), all(&held)), (32, 8));

@@ -8,18 +8,20 @@ use std::sync::Arc;
 
 use common::data::text::books::Part;
 use common::data::token_corpus::{TokenCorpus, Windows};
+use common::device::upload;
+use common::distributed::Gradients;
 use common::interrupt;
 use common::nn::probe::{Probe, check_gradients, non_finite_loss};
 use common::optim::schedule::warmup_cosine;
 use common::optim::{
     Adam, AdamConfig, Decay, Epsilon, Optimizer as _, ParamGroup, clip, named_params,
 };
-use common::rng;
 use common::shim::Autocast;
 use common::stations;
 use common::training_run::TrainingRun;
 use common::window::{Means, Window};
 use serde::{Deserialize, Serialize};
+use tch::IndexOp as _;
 use tch::nn::VarStore;
 
 use crate::model::{Model, Shape};
@@ -118,34 +120,40 @@ pub fn train(
     model.body.set_recompute(cfg.recompute);
     let params = named_params(&model.vs);
     let mut opt = optimizer(&model.vs, cfg.weight_decay);
+    let own = run.world().divide(cfg.batch, cfg.accumulate)?;
+    let share = own.micro.len() as f64;
     let (mut step, mut at) = run.resume_or_start::<At>(&model.vs, &mut opt, &COLUMNS)?;
+    let grads = Gradients::new(run.world(), &params)?;
     let autocast = run.autocast();
     let (mut seen, mut since) = (step, run.elapsed_s());
 
     while step < cfg.steps {
-        // 1. One update over `accumulate` micro-batches.
+        // 1. One update over `accumulate` micro-batches; those of this process.
         let lr = warmup_cosine(step, cfg.warmup, cfg.steps, cfg.lr);
         opt.zero_grad();
         let mut loss = 0.0;
-        for micro in 0..cfg.accumulate {
+        for &micro in &own.micro {
             let draw = step * cfg.accumulate + micro;
-            rng::seed_torch(seed, "dropout", draw);
-            let ids = windows.batch(seed, &sampler, draw).to_device(run.device()); // [B, T + 1]
+            run.world().seed_torch(seed, "dropout", draw);
+            let ids = windows.batch(seed, &sampler, draw); // [B, T + 1]
+            let ids = ids.i(own.rows.start as i64..own.rows.end as i64);
+            let ids = upload(&ids, run.device());
             let of_micro = {
                 let _autocast = autocast();
-                model.loss(&ids, true, &Probe::off()) / cfg.accumulate as f64
+                model.loss(&ids, true, &Probe::off()) / share
             };
             let value = of_micro.double_value(&[]);
             if !value.is_finite() {
-                rng::seed_torch(seed, "dropout", draw);
+                run.world().seed_torch(seed, "dropout", draw);
                 let why = non_finite_loss(value, step, &params, |probe| {
                     drop(model.loss(&ids, true, probe));
                 });
                 return Err(why.into());
             }
-            of_micro.backward();
+            grads.backward(&of_micro, Some(&micro) == own.micro.last())?;
             loss += value;
         }
+        let loss = run.world().mean(loss)?;
         let norm = clip::clip_grad_norm(&params, cfg.clip);
         check_gradients(norm, step, &params)?;
         opt.step(lr);
@@ -175,10 +183,11 @@ pub fn train(
             at.last = row.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
             at.last.remove("tokens_per_s");
         }
-        if stations::stations(cfg.steps, cfg.stations).contains(&step) {
+        let station_due = stations::stations(cfg.steps, cfg.stations).contains(&step);
+        if station_due && run.world().is_first() {
             weights::write(&station(kept, step), &model, Some(&corpus.tokenizer), false)?;
         }
-        let stop = interrupt::check();
+        let stop = run.world().interrupted();
         if step.is_multiple_of(cfg.save_every) || done || stop.is_err() {
             run.save(step, &model.vs, &opt, &at)?;
         }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -82,8 +83,9 @@ impl Place {
 
     /// The folder of the only preset's results.
     fn results(&self) -> PathBuf {
-        let folder = fs::read_dir(self.path("results/gpt1")).unwrap().next().unwrap();
-        folder.unwrap().path()
+        let all =
+            fs::read_dir(self.path("results/gpt1")).unwrap().map(|entry| entry.unwrap().path());
+        all.into_iter().find(|path| path.is_dir()).unwrap()
     }
 
     /// The folder of a station of the transformer in the cache.
@@ -169,6 +171,32 @@ fn pretraining_learns_and_a_stopped_one_ends_as_an_unbroken_one() {
     // Ten words in a pattern, some 20 tokens: the loss of a guess is 4.4.
     let val: f64 = a.last().unwrap()[6].parse().unwrap();
     assert!(val < 3.0, "{:?}", a.last());
+}
+
+#[test]
+fn two_processes_pre_train_together() {
+    let place = Place::new();
+    let models = "pretrain.models=[{name=\"transformer\", layers={transformer={n_layers=2, n_heads=2, \
+                  d_model=16}}, tokens=38400, lr=[1e-2]}]";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    drop(listener);
+    let start = |rank: usize| {
+        let mut command = place.run("pretrain", &["--set", models]);
+        command.env("RANK", rank.to_string()).env("WORLD_SIZE", "2");
+        command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", &port);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    for child in [start(0), start(1)] {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let run = place.results().join("pretrain/own-books/transformer/seed-0");
+    assert!(fs::read_to_string(run.join("run.json")).unwrap().contains("\"world_size\": 2"));
+    let rows = rows(&run);
+    assert_eq!(rows.len(), 60);
+    let val: f64 = rows.last().unwrap()[6].parse().unwrap();
+    assert!(val < 3.0, "{:?}", rows.last()); // as one process
 }
 
 #[test]

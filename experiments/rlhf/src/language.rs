@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 
 use common::data::sampler::below;
+use common::device::upload;
+use common::distributed::Gradients;
 use common::interrupt;
 use common::nn::probe::{Probe, check_gradients, non_finite_loss};
 use common::nn::transformer::Transformer;
@@ -87,25 +89,27 @@ pub fn train(
     let params = named_params(vs);
     let mut opt = optimizer(vs, cfg.weight_decay);
     let (mut step, mut at) = run.resume_or_start::<At>(vs, &mut opt, &COLUMNS)?;
+    let grads = Gradients::new(run.world(), &params)?;
     let autocast = run.autocast();
     let tokens_per_step = (cfg.batch * cfg.length) as f64;
     while step < cfg.steps {
         // 1. One update.
         let lr = warmup_cosine(step, cfg.warmup, cfg.steps, cfg.lr);
-        rng::seed_torch(seed, "dropout", step);
-        let ids = (text.train)(step).to_device(run.device()); // [B, T + 1]
+        run.world().seed_torch(seed, "dropout", step);
+        let ids = (text.train)(step); // [B, T + 1]
+        let ids = upload(&run.world().rows("a batch", &ids)?, run.device());
         opt.zero_grad();
         let loss = {
             let _autocast = autocast();
             loss_of(net, &ids, &Probe::off())
         };
-        let value = loss.double_value(&[]);
+        let value = run.world().mean(loss.double_value(&[]))?;
         if !value.is_finite() {
             let why =
                 non_finite_loss(value, step, &params, |probe| drop(loss_of(net, &ids, probe)));
             return Err(why.into());
         }
-        loss.backward();
+        grads.backward(&loss, true)?;
         let norm = clip::clip_grad_norm(&params, cfg.clip);
         check_gradients(norm, step, &params)?;
         opt.step(lr);
@@ -133,7 +137,7 @@ pub fn train(
             let last = row.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
             at = At { last, ..At::default() };
         }
-        let stop = interrupt::check();
+        let stop = run.world().interrupted();
         if step.is_multiple_of(cfg.save_every) || done || stop.is_err() {
             run.save(step, vs, &opt, &at)?;
         }

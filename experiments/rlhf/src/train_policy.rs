@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use common::data::sampler::epoch_order;
-use common::interrupt;
+use common::distributed::{Gradients, World, WorldError};
 use common::nn::probe::{Probe, check_gradients};
 use common::nn::transformer::Transformer;
 use common::optim::{Adam, Optimizer as _, ParamGroup, clip, named_params};
-use common::rng;
 use common::training_run::TrainingRun;
 use serde::{Deserialize, Serialize};
-use tch::{IndexOp as _, Kind, Tensor};
+use tch::{Device, IndexOp as _, Kind, Tensor};
 
 use crate::language::loss_of;
 use crate::policy::{Policy, Seen, ValueNet, log_probs};
@@ -160,7 +159,7 @@ pub struct Runaway {
 }
 
 /// What a policy learns from and is held to.
-pub struct World<'a> {
+pub struct Setting<'a> {
     /// The queries `[N, P]`, padding before them.
     pub queries: &'a Tensor,
     /// What the policy is held near.
@@ -244,7 +243,7 @@ pub fn train(
     seed: u64,
     cfg: &Config,
     policy: &mut Policy,
-    world: &World,
+    setting: &Setting,
     run: &mut TrainingRun,
 ) -> anyhow::Result<BTreeMap<String, f64>> {
     let steps = cfg.steps();
@@ -258,30 +257,39 @@ pub fn train(
         vec![group(own, 1.0), group(value, cfg.value_lr_scale)],
         cfg.adam.config(cfg.eps),
     );
+    let world = run.world().clone();
+    let shared = Shared::new(&world, cfg, policy.vs.device())?;
     let (mut step, mut at) = run.resume_or_start::<At>(&policy.vs, &mut opt, &COLUMNS)?;
+    let grads = Gradients::new(&world, &params)?;
     let (autocast, device) = (run.autocast(), run.device());
     let (mut seen, mut since) = (step, run.elapsed_s());
     while step < steps {
         let beta = at.beta.unwrap_or(cfg.kl.coefficient);
         let mut log: BTreeMap<&'static str, f64> = BTreeMap::new();
-        // 1. Responses to a batch of queries.
+        // 1. Responses to a batch of queries; each process writes its own, and has all of them then.
         let (queries, responses, old, reference) = {
             let (_no_grad, _autocast) = (tch::no_grad_guard(), autocast());
-            let queries = queries_of(world.queries, seed, step, cfg.batch).to_device(device);
-            rng::seed_torch(seed, "rollout", step);
-            let made = respond(&policy.net, &queries, cfg.response, cfg.temperature);
+            let queries = queries_of(setting.queries, seed, step, cfg.batch).to_device(device);
+            let own = shared.own(&queries);
+            world.seed_torch(seed, "rollout", step);
+            let made = respond(&policy.net, &own, cfg.response, cfg.temperature);
             // Once more as the update does it, so that its first ratio is exactly 1.
-            let old = see_in_parts(policy, &queries, &made.responses, cfg);
-            let reference = log_probs(world.reference, &queries, &made.responses, cfg.temperature);
-            (queries, made.responses, old, reference)
+            let old = see_in_parts(policy, &own, &made.responses, cfg.temperature, shared.rows);
+            let reference = log_probs(setting.reference, &own, &made.responses, cfg.temperature);
+            let old = Seen {
+                log_probs: shared.all(&old.log_probs)?,
+                values: shared.all(&old.values)?,
+                entropy: shared.all(&old.entropy)?,
+            };
+            (queries, shared.all(&made.responses)?, old, shared.all(&reference)?)
         };
         // 2. Their scores and rewards.
-        let (cut, ended) = match (&cfg.ending, world.end) {
+        let (cut, ended) = match (&cfg.ending, setting.end) {
             (Some(ending), Some(end)) => truncate(&responses, end, ending.from),
             _ => (responses.shallow_clone(), responses.select(1, 0).ge(0)),
         };
         let texts = Tensor::cat(&[&queries, &cut], 1);
-        let raw = (world.reward)(&texts); // [B]
+        let raw = shared.all(&(setting.reward)(&shared.own(&texts)))?; // [B]
         check_rewards(&raw, "a batch of responses")?;
         let penalty = cfg.ending.as_ref().map_or(0.0, |ending| ending.penalty);
         let scores = raw.where_self(&ended, &raw.full_like(penalty));
@@ -313,8 +321,8 @@ pub fn train(
             ("ppo/val/var", moments(&old.values).1),
             ("response/ended", ended.to_kind(Kind::Float).mean(Kind::Float).double_value(&[])),
         ]);
-        if let Some(gold) = world.gold {
-            let judged = gold(&texts).mean(Kind::Float);
+        if let Some(gold) = setting.gold {
+            let judged = shared.all(&gold(&shared.own(&texts)))?.mean(Kind::Float);
             log.insert("objective/gold", judged.double_value(&[]));
         }
         log.extend(of_texts(&cut));
@@ -325,8 +333,9 @@ pub fn train(
         // 3. The update.
         let lr = cfg.lr_at(step);
         log.insert("lr", lr);
-        let ptx = world.ptx.map(|of| of(step).to_device(device));
-        update(cfg, policy, &batch, ptx.as_ref(), &mut opt, seed, step, lr, run, &mut log)?;
+        let ptx = setting.ptx.map(|of| of(step).to_device(device));
+        let ptx = ptx.as_ref();
+        update(cfg, policy, &batch, ptx, &mut opt, &grads, seed, step, lr, run, &mut log)?;
         if let Some(kept) = cfg.ema {
             policy.follow(kept);
         }
@@ -355,7 +364,7 @@ pub fn train(
             at.last.remove("samples_per_s");
             (at.rows, at.sums) = (0, BTreeMap::new());
         }
-        let stop = interrupt::check();
+        let stop = world.interrupted();
         if step.is_multiple_of(cfg.save_every) || done || stop.is_err() {
             at.saved = step;
             run.save(step, &policy.vs, &opt, &at)?;
@@ -392,6 +401,7 @@ fn update(
     batch: &Batch,
     ptx: Option<&Tensor>,
     opt: &mut Adam,
+    grads: &Gradients,
     seed: u64,
     step: u64,
     lr: f64,
@@ -402,7 +412,7 @@ fn update(
     let size = cfg.batch / cfg.minibatches;
     let mut sums: BTreeMap<&'static str, f64> = BTreeMap::new();
     let mut ratio_max: f64 = 0.0;
-    let autocast = run.autocast();
+    let (autocast, world) = (run.autocast(), run.world());
     for inner in 0..cfg.inner_epochs {
         let order = minibatch_order(seed, step, inner, cfg);
         for (m, places) in order.chunks(size).enumerate() {
@@ -411,46 +421,74 @@ fn update(
             let (old, old_values, returns) =
                 (of(&batch.old.log_probs), of(&batch.old.values), of(&batch.returns));
             let advantages = whiten(&of(&batch.advantages), None, false, cfg.variance);
+            // Of all these, the rows that this process computes.
+            let own = |xs: &Tensor| world.rows("a minibatch", xs);
+            let windows = match ptx {
+                Some(windows) => {
+                    let windows = part(windows, m, cfg.minibatches);
+                    Some(world.rows("the pre-training text of a minibatch", &windows)?)
+                }
+                None => None,
+            };
             opt.zero_grad();
             let (new, of_policy, of_value, of_text) = {
                 let _autocast = autocast();
-                let new = policy.see(&of(&batch.queries), &of(&batch.responses), cfg.temperature);
-                let of_policy = policy_loss(&new.log_probs, &old, &advantages, cfg.clip_ratio);
-                let of_value = value_loss(&new.values, &old_values, &returns, cfg.clip_value);
-                let of_text = ptx.map(|windows| {
-                    let windows = part(windows, m, cfg.minibatches);
-                    loss_of(&policy.net, &windows, &Probe::off())
-                });
+                let (queries, responses) = (own(&of(&batch.queries))?, own(&of(&batch.responses))?);
+                let new = policy.see(&queries, &responses, cfg.temperature);
+                let (was, better) = (own(&old)?, own(&advantages)?);
+                let of_policy = policy_loss(&new.log_probs, &was, &better, cfg.clip_ratio);
+                let (was, wanted) = (own(&old_values)?, own(&returns)?);
+                let of_value = value_loss(&new.values, &was, &wanted, cfg.clip_value);
+                let of_text = windows.map(|ids| loss_of(&policy.net, &ids, &Probe::off()));
                 (new, of_policy, of_value, of_text)
             };
+            let number = |xs: &Tensor| xs.double_value(&[]);
             let mut loss = &of_policy.loss + &of_value.loss * cfg.value_coefficient;
-            let total = loss.double_value(&[]);
-            if let (Some(Ptx { coefficient, .. }), Some(of_text)) = (cfg.ptx, of_text) {
-                *sums.entry("ppo/loss/ptx").or_default() += of_text.double_value(&[]);
+            let total = number(&loss);
+            let mut text = 0.0;
+            if let (Some(Ptx { coefficient, .. }), Some(of_text)) = (cfg.ptx, &of_text) {
+                text = number(of_text);
                 loss += of_text * coefficient;
             }
-            let value = loss.double_value(&[]);
+            let [value, total, text, policy_part, value_part, clipped, value_clipped] = world
+                .means([
+                    number(&loss),
+                    total,
+                    text,
+                    number(&of_policy.loss),
+                    number(&of_value.loss),
+                    number(&of_policy.clipfrac),
+                    number(&of_value.clipfrac),
+                ])?;
+            if of_text.is_some() {
+                *sums.entry("ppo/loss/ptx").or_default() += text;
+            }
             ensure!(value.is_finite(), "the loss is {value} at step {step}: lower ppo.lr ({lr})");
-            loss.backward();
+            grads.backward(&loss, true)?;
             let norm = clip::clip_grad_norm(&params, cfg.clip.unwrap_or(f64::INFINITY));
             check_gradients(norm, step, &params)?;
             opt.step(lr);
 
-            let number = |xs: &Tensor| xs.double_value(&[]);
+            // What is no mean over rows is computed of all of them.
+            let new = Seen {
+                log_probs: world.gather(&new.log_probs)?,
+                values: world.gather(&new.values)?,
+                entropy: world.gather(&new.entropy)?,
+            };
             let moved = number(&approxkl(&new.log_probs, &old));
             ratio_max = ratio_max.max(number(&ratio(&new.log_probs, &old).max()));
             for (name, x) in [
-                ("ppo/loss/policy", number(&of_policy.loss)),
-                ("ppo/loss/value", number(&of_value.loss)),
+                ("ppo/loss/policy", policy_part),
+                ("ppo/loss/value", value_part),
                 ("ppo/loss/total", total),
                 ("ppo/policy/entropy", number(&new.entropy.mean(Kind::Float))),
                 ("ppo/policy/approxkl", moved),
-                ("ppo/policy/clipfrac", number(&of_policy.clipfrac)),
+                ("ppo/policy/clipfrac", clipped),
                 ("ppo/policy/advantages_mean", number(&advantages.mean(Kind::Float))),
                 ("ppo/policy/grad_norm", norm),
                 ("ppo/val/vpred", number(&new.values.mean(Kind::Float))),
                 ("ppo/val/error", number(&(&new.values - &returns).square().mean(Kind::Float))),
-                ("ppo/val/clipfrac", number(&of_value.clipfrac)),
+                ("ppo/val/clipfrac", value_clipped),
                 ("ppo/val/var_explained", number(&explained_variance(&new.values, &returns))),
             ] {
                 *sums.entry(name).or_default() += x;
@@ -476,14 +514,61 @@ fn minibatch_order(seed: u64, step: u64, inner: u64, cfg: &Config) -> Vec<i64> {
     epoch_order(seed, epoch, cfg.batch).into_iter().map(i64::from).collect()
 }
 
-/// What the policy says of a batch before the update, in the parts that the first inner epoch takes.
-fn see_in_parts(policy: &Policy, queries: &Tensor, responses: &Tensor, cfg: &Config) -> Seen {
-    let size = (cfg.batch / cfg.minibatches) as i64;
+/// The rows of a batch that a process writes: its share of each minibatch of the first inner epoch.
+struct Shared<'a> {
+    world: &'a World,
+    /// Its places in the batch.
+    own: Tensor,
+    /// Where each place of the batch is when the rows of all processes follow one another.
+    order: Tensor,
+    /// Its rows of a minibatch.
+    rows: usize,
+}
+
+impl<'a> Shared<'a> {
+    fn new(world: &'a World, cfg: &Config, device: Device) -> Result<Self, WorldError> {
+        let size = cfg.batch / cfg.minibatches;
+        let rows = world.share("a minibatch", size)?.len();
+        let of = |rank: usize| {
+            let firsts = (0..cfg.minibatches).map(move |m| m * size + rank * rows);
+            firsts.flat_map(move |first| first..first + rows).map(|place| place as i64)
+        };
+        let places = |all: Vec<i64>| Tensor::from_slice(&all).to_device(device);
+        Ok(Self {
+            world,
+            own: places(of(world.rank()).collect()),
+            order: places((0..world.size()).flat_map(of).collect()).argsort(0, false),
+            rows,
+        })
+    }
+
+    /// This process's rows of `all: [B, …]`.
+    fn own(&self, all: &Tensor) -> Tensor {
+        if self.world.size() == 1 { all.shallow_clone() } else { all.i(&self.own) }
+    }
+
+    /// The rows of all processes, in the batch's order.
+    fn all(&self, own: &Tensor) -> Result<Tensor, WorldError> {
+        let all = self.world.gather(own)?;
+        Ok(if self.world.size() == 1 { all } else { all.i(&self.order) })
+    }
+}
+
+/// What the policy says of queries and responses before the update, `rows` at a time: those that the first inner epoch
+/// takes together.
+fn see_in_parts(
+    policy: &Policy,
+    queries: &Tensor,
+    responses: &Tensor,
+    temperature: f64,
+    rows: usize,
+) -> Seen {
+    let size = rows as i64;
     let parts: Vec<Seen> = queries
         .split(size, 0)
         .iter()
         .zip(responses.split(size, 0))
-        .map(|(queries, responses)| policy.see(queries, &responses, cfg.temperature))
+        .map(|(queries, responses)| policy.see(queries, &responses, temperature))
         .collect();
     let cat = |of: fn(&Seen) -> &Tensor| Tensor::cat(&parts.iter().map(of).collect::<Vec<_>>(), 0);
     Seen {

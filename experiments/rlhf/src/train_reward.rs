@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
 use common::data::sampler::epoch_order;
-use common::interrupt;
+use common::distributed::Gradients;
 use common::nn::probe::check_gradients;
 use common::optim::schedule::{warmup_cosine, warmup_linear};
 use common::optim::{
@@ -144,6 +144,10 @@ pub fn train(
         model.normalise(&rewards)?;
     }
     let (mut step, mut at) = run.resume_or_start::<At>(&model.vs, &mut opt, &COLUMNS)?;
+    let grads = Gradients::new(run.world(), &params)?;
+    let share = run.world().own();
+    share.divides("a batch", cfg.batch)?;
+    share.reaches("an epoch's last batch", elements.len() % cfg.batch)?;
     let autocast = run.autocast();
     while step < steps {
         // 1. One update.
@@ -158,19 +162,21 @@ pub fn train(
             Schedule::Linear => warmup_linear(step, cfg.warmup, steps, cfg.lr),
             Schedule::Cosine => warmup_cosine(step, cfg.warmup, steps, cfg.lr),
         };
+        let own = &chosen[share.of(chosen.len())];
         opt.zero_grad();
         let (loss, acc, n) = {
             let _autocast = autocast();
-            loss_of(model, cfg.loss, &chosen)
-                .context("ties only: an element to train on has none")?
+            loss_of(model, cfg.loss, own).context("ties only: an element to train on has none")?
         };
-        let value = loss.double_value(&[]);
+        let ([value], weight) = run.world().pool([loss.double_value(&[])], own.len())?;
+        let ([acc], _) = run.world().pool([acc], n as usize)?;
+        let [n] = run.world().sum([n as f64])?;
         ensure!(
             value.is_finite(),
             "the reward model's loss is {value} at step {step}: lower its lr ({})",
             cfg.lr
         );
-        loss.backward();
+        grads.backward(&(loss * weight), true)?;
         let norm = clip::clip_grad_norm(&params, cfg.clip.unwrap_or(f64::INFINITY));
         check_gradients(norm, step, &params)?;
         opt.step(lr);
@@ -181,7 +187,7 @@ pub fn train(
         at.loss += value;
         at.acc += acc;
         at.grad_norm += norm;
-        at.comparisons += n;
+        at.comparisons += n as u64;
         run.tick(step, steps, chosen.len() as f64, "elements/s", value);
         let done = step == steps;
         if step.is_multiple_of(cfg.row_every) || done {
@@ -201,7 +207,7 @@ pub fn train(
             let last = row.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
             at = At { last, comparisons: at.comparisons, ..At::default() };
         }
-        let stop = interrupt::check();
+        let stop = run.world().interrupted();
         if step.is_multiple_of(cfg.save_every) || done || stop.is_err() {
             run.save(step, &model.vs, &opt, &at)?;
         }

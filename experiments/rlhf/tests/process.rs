@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -81,8 +82,9 @@ impl Place {
 
     /// The folder of the only preset's results.
     fn results(&self) -> PathBuf {
-        let folder = fs::read_dir(self.path("results/rlhf")).unwrap().next().unwrap();
-        folder.unwrap().path()
+        let mut all =
+            fs::read_dir(self.path("results/rlhf")).unwrap().map(|entry| entry.unwrap().path());
+        all.find(|path| path.is_dir()).unwrap()
     }
 
     /// The folder of weights that a run left in the cache.
@@ -209,6 +211,34 @@ fn ppo_that_was_stopped_ends_as_an_unbroken_one_and_raises_its_reward() {
     assert!(last > first + 0.3, "score {first} to {last}");
     let reward = unbroken.results().join("reward-model/own-comparisons/pairs-256-blocks-2/seed-0");
     assert!(metric(&reward, "test/acc") > 0.9, "one word tells");
+}
+
+#[test]
+fn two_processes_learn_from_their_shares_of_queries() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    drop(listener);
+    let start = |rank: usize| {
+        let mut command = place.run("sentiment", &LONG);
+        command.env("RANK", rank.to_string()).env("WORLD_SIZE", "2");
+        command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", &port);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    for child in [start(0), start(1)] {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let run = place.results().join("sentiment/own-comparisons/adaptive/seed-0");
+    assert!(fs::read_to_string(run.join("run.json")).unwrap().contains("\"world_size\": 2"));
+    assert_eq!(rows(&run).len(), 60);
+    // What each process wrote comes back to it, in the order of the batch.
+    assert!(column(&run, "objective/kl")[0].abs() < 1e-4);
+    assert!(column(&run, "ppo/policy/approxkl_first_epoch").iter().all(|x| *x == 0.0));
+    let scores = column(&run, "objective/score");
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let (first, last) = (mean(&scores[..10]), mean(&scores[50..]));
+    assert!(last > first + 0.3, "score {first} to {last}");
 }
 
 #[test]

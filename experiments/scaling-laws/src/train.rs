@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::device::Precision;
+use common::device::{Precision, upload};
+use common::distributed::Gradients;
 use common::interrupt;
 use common::nn::language_model::{Model, Shape};
 use common::nn::probe::{Probe, check_gradients, non_finite_loss};
@@ -13,7 +14,6 @@ use common::optim::schedule::{warmup_constant, warmup_cosine};
 use common::optim::{
     Adam, AdamConfig, Decay, Epsilon, Optimizer as _, ParamGroup, clip, named_params,
 };
-use common::rng;
 use common::rows::write_rows;
 use common::shim::Autocast;
 use common::training_run::TrainingRun;
@@ -157,6 +157,7 @@ pub fn train(
     let params = named_params(&model.vs);
     let mut opt = optimizer(&model, cfg);
     let (mut step, mut at) = run.resume_or_start::<At>(&model.vs, &mut opt, &COLUMNS)?;
+    let grads = Gradients::new(run.world(), &params)?;
     let autocast = run.autocast();
     let (mut seen, mut since) = (step, run.elapsed_s());
 
@@ -164,22 +165,22 @@ pub fn train(
     while step < cfg.steps && !stopped(&at) {
         // 1. One update.
         let lr = cfg.rate(step);
-        rng::seed_torch(seed, "dropout", step);
+        run.world().seed_torch(seed, "dropout", step);
         opt.zero_grad();
-        let ids = batch(step).to_device(run.device()); // [B, T + 1]
+        let ids = upload(&run.world().rows("a batch", &batch(step))?, run.device()); // [B, T + 1]
         let loss = {
             let _autocast = autocast();
             model.loss(&ids, true, &Probe::off())
         };
-        let value = loss.double_value(&[]);
+        let value = run.world().mean(loss.double_value(&[]))?;
         if !value.is_finite() {
-            rng::seed_torch(seed, "dropout", step);
+            run.world().seed_torch(seed, "dropout", step);
             let why = non_finite_loss(value, step, &params, |probe| {
                 drop(model.loss(&ids, true, probe));
             });
             return Err(why.into());
         }
-        loss.backward();
+        grads.backward(&loss, true)?;
         let norm = clip::clip_grad_norm(&params, cfg.clip);
         check_gradients(norm, step, &params)?;
         opt.step(lr);
@@ -221,7 +222,7 @@ pub fn train(
             at.last = row.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
             at.last.remove("tokens_per_s");
         }
-        let stop = interrupt::check();
+        let stop = run.world().interrupted();
         // Runs last minutes: a checkpoint at each look costs nothing against it.
         if step.is_multiple_of(cfg.look_every) || done || stop.is_err() {
             run.save(step, &model.vs, &opt, &at)?;

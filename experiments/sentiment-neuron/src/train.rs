@@ -9,6 +9,8 @@ use anyhow::Context as _;
 use common::data::loader::Loader;
 use common::data::text::segments::{Cut, Segments};
 use common::data::text::shards::{Part, Shards};
+use common::device::upload;
+use common::distributed::Gradients;
 use common::interrupt;
 use common::nn::mlstm::State;
 use common::nn::probe::{check_gradients, non_finite_loss};
@@ -95,12 +97,16 @@ pub fn train(
     let per_epoch = segments.steps_per_epoch();
     let bytes_per_step = (cfg.streams * cfg.steps) as f64;
     let val = shards.read(Part::Val)?;
+    // The texts side by side are shared out: each process carries the state of its own on.
+    let own = run.world().share("streams", cfg.streams)?;
+    let (from, n_own) = (own.start as i64, own.len() as i64);
 
     let mut neuron = Neuron::new(cfg.sizes, cfg.streams, seed, run.device());
     let params = named_params(&neuron.vs);
     let mut opt = optimizer(&neuron);
     let (mut step, mut at) = run.resume_or_start::<At>(&neuron.vs, &mut opt, &COLUMNS)?;
-    let mut state = neuron.carried();
+    let mut state = neuron.carried().narrow(from, n_own);
+    let grads = Gradients::new(run.world(), &params)?;
     let mut loader = {
         let segments = Arc::clone(&segments);
         Loader::new(step..cfg.updates, 1, 4, move |step| segments.at(step))
@@ -112,16 +118,17 @@ pub fn train(
         // 1. One update, on from the state that the last one ended with.
         let segment = loader.next().context("the loader has a segment for every step")??;
         let [xs, ys] = [&segment.xs, &segment.ys]
-            .map(|bytes| symbols_tensor(bytes, cfg.streams, cfg.steps).to_device(run.device())); // [B, T]
+            .map(|bytes| symbols_tensor(bytes, cfg.streams, cfg.steps).narrow(0, from, n_own)) // [B, T]
+            .map(|symbols| upload(&symbols, run.device()));
         if segment.reset {
-            state = State::zeros(cfg.streams as i64, cfg.sizes.hidden, run.device());
+            state = State::zeros(n_own, cfg.sizes.hidden, run.device());
         }
         let lr = warmup_linear(step, 0, cfg.updates, cfg.lr);
         let (loss, next) = {
             let _autocast = autocast();
             neuron.net.loss(&xs, &ys, &state)
         };
-        let value = loss.double_value(&[]);
+        let value = run.world().mean(loss.double_value(&[]))?;
         if !value.is_finite() {
             let why = non_finite_loss(value, step, &params, |probe| {
                 let segment = neuron.net.composed(&xs, &state);
@@ -130,7 +137,7 @@ pub fn train(
             return Err(why.into());
         }
         opt.zero_grad();
-        loss.backward();
+        grads.backward(&loss, true)?;
         let norm = clip::clip_grad_norm(&params, cfg.clip.unwrap_or(f64::INFINITY));
         check_gradients(norm, step, &params)?;
         opt.step(lr);
@@ -163,14 +170,15 @@ pub fn train(
             at.last = row.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
             at.last.remove("loader/wait");
         }
-        if common::stations::stations(cfg.updates, cfg.stations).contains(&step) {
+        let station_due = common::stations::stations(cfg.updates, cfg.stations).contains(&step);
+        if station_due && run.world().is_first() {
             std::fs::create_dir_all(stations)
                 .with_context(|| format!("{}: cannot create", stations.display()))?;
             neuron.write(&station(stations, step))?;
         }
-        let stop = interrupt::check();
+        let stop = run.world().interrupted();
         if step.is_multiple_of(cfg.save_every) || done || stop.is_err() {
-            neuron.carry(&state);
+            neuron.carry(&state.gathered(run.world())?);
             run.save(step, &neuron.vs, &opt, &at)?;
         }
         if !done {

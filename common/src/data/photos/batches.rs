@@ -13,6 +13,8 @@ use super::augment::{Cut, check_crop};
 use super::{Centring, Part, Pca, PhotosError, TestView, TrainView};
 use crate::data::loader::Loader;
 use crate::data::sampler::{LastBatch, Sampler};
+use crate::device::upload;
+use crate::distributed::{Share, WorldError};
 use crate::shim::memory;
 
 /// Views and labels, ready to become tensors.
@@ -29,7 +31,7 @@ impl Batch {
     /// `device`. On the CPU the views are the batch's own memory.
     pub fn tensors(&self, device: Device) -> (Tensor, Tensor) {
         let xs = self.xs.permute([0, 3, 1, 2]);
-        (xs.to_device(device), Tensor::from_slice(&self.ys).to_device(device))
+        (upload(&xs, device), upload(&Tensor::from_slice(&self.ys), device))
     }
 
     /// The inputs, `[n · views, crop, crop, channels]`.
@@ -117,6 +119,14 @@ impl TrainBatches {
         }
         let sampler = Sampler::new(seed, part.n(), batch, last);
         Ok(Self { part, centring, view, pca, seed, sampler })
+    }
+
+    /// Of each batch the share of one of several processes.
+    ///
+    /// # Errors
+    /// As [`Sampler::shared`].
+    pub fn shared(self, share: Share) -> Result<Self, WorldError> {
+        Ok(Self { sampler: self.sampler.shared(share)?, ..self })
     }
 
     /// Steps in one pass over the part.

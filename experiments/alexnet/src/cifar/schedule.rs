@@ -1,6 +1,7 @@
 //! Training in stages: which part of the pictures, how long, at what learning rate.
 
 use common::data::sampler::{LastBatch, Sampler};
+use common::distributed::{Share, WorldError};
 use serde::{Deserialize, Serialize};
 
 /// One stage.
@@ -75,6 +76,17 @@ impl Schedule {
             laid
         });
         Self { stages: laid.collect() }
+    }
+
+    /// Of each batch the share of one of several processes.
+    ///
+    /// # Errors
+    /// A stage whose batches cannot be shared.
+    pub fn shared(self, share: Share) -> Result<Self, WorldError> {
+        let stages = self.stages.into_iter().map(|laid| -> Result<Laid, WorldError> {
+            Ok(Laid { sampler: laid.sampler.shared(share)?, ..laid })
+        });
+        Ok(Self { stages: stages.collect::<Result<_, _>>()? })
     }
 
     /// Updates in all.

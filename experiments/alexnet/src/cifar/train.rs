@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use common::distributed::Gradients;
 use common::interrupt;
 use common::nn::probe::Probe;
 use common::nn::to_channels_last;
@@ -98,7 +99,8 @@ pub fn train(
 ) -> anyhow::Result<BTreeMap<String, f64>> {
     let set = Arc::new(set);
     let mean = set.mean_view(cfg.views);
-    let schedule = Arc::new(Schedule::new(&cfg.stages, cfg.scale, set.n, cfg.batch, key.seed));
+    let schedule = Schedule::new(&cfg.stages, cfg.scale, set.n, cfg.batch, key.seed);
+    let schedule = Arc::new(schedule.shared(run.world().own())?);
     let steps = schedule.steps();
     let [row_every, save_every] =
         [cfg.row_every, cfg.save_every].map(|n| (n / cfg.batch).max(1) as u64);
@@ -108,6 +110,7 @@ pub fn train(
     let params = named_params(&vs);
     let mut opt = optimizer(&params, &cfg.net.table(), cfg.momentum, cfg.bias_lr_scale, cfg.decay);
     let (mut step, mut at) = run.resume_or_start::<At>(&vs, &mut opt, &COLUMNS)?;
+    let grads = Gradients::new(run.world(), &params)?;
     let mut loader = set.loader(cfg.views, &mean, &schedule, step..steps);
     let (mut waited, mut since) = (0.0, run.elapsed_s());
     let (device, autocast) = (run.device(), run.autocast());
@@ -121,15 +124,15 @@ pub fn train(
         let (xs, ys) = batch.tensors(device);
         let lr = cfg.lr / schedule.divisor(step);
         let forward = |xs: &Tensor, probe: &Probe| net.forward(xs, probe);
-        let (loss, logits) =
-            update(forward, Loss::Softmax, &mut opt, &params, &xs, &ys, lr, step, &autocast)?;
+        let by = Loss::Softmax;
+        let seen = update(forward, by, &mut opt, &grads, &params, &xs, &ys, lr, step, &autocast)?;
         let trained_on = schedule.pictures(step);
         step += 1;
 
         // 2. Everything that only looks. The error is that of the batches as they were trained on, as the
         // authors' program logs it.
-        at.window.add(loss, &logits, &ys);
-        run.tick(step, steps, cfg.batch as f64, "images/s", loss);
+        at.window.add(&seen);
+        run.tick(step, steps, cfg.batch as f64, "images/s", seen.loss);
         let stage_ends = schedule.stage_ends(step);
         if step.is_multiple_of(row_every) || stage_ends {
             let (mean_loss, error) = at.window.take();
@@ -152,7 +155,7 @@ pub fn train(
             (waited, since) = (wait, now);
             run.log(step, &row)?;
         }
-        let stop = interrupt::check();
+        let stop = run.world().interrupted();
         if step.is_multiple_of(save_every) || step == steps || stop.is_err() {
             run.save(step, &vs, &opt, &at)?;
         }

@@ -13,6 +13,7 @@ use common::data::photos::{
     SplitName, Statistics, TestBatches, TestView, TrainBatches, TrainView, prepared,
 };
 use common::data::sampler::{LastBatch, epoch_order};
+use common::distributed::Share;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
@@ -188,23 +189,24 @@ impl Photographs {
         self.train.n().div_ceil(batch) as u64
     }
 
-    /// Shuffled batches of `steps`, made ahead.
+    /// Shuffled batches of `steps`, made ahead: of each, `share`.
     ///
     /// # Errors
-    /// Options that do not fit the pictures.
+    /// Options that do not fit the pictures; a batch that cannot be shared.
     pub fn train_batches(
         &self,
         cfg: &Recipe,
         seed: u64,
         steps: Range<u64>,
-    ) -> Result<Loader<Batch>, PhotosError> {
+        share: Share,
+    ) -> anyhow::Result<Loader<Batch>> {
         let Augment { crops, mirror, colour, .. } = cfg.augment;
         let view = TrainView { crop: cfg.network.crop as usize, mirror, colour, crops };
         let (centring, pca) = (self.centring(cfg)?, self.pca.clone());
         let part = self.train.clone();
         let batches =
             TrainBatches::new(part, centring, view, pca, seed, cfg.batch, LastBatch::Keep)?;
-        Ok(Arc::new(batches).loader(steps, self.threads, AHEAD))
+        Ok(Arc::new(batches.shared(share)?).loader(steps, self.threads, AHEAD))
     }
 
     /// The pictures that are trained on.

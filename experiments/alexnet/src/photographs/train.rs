@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use common::checkpoint::{CheckpointError, Tensors, restore_variables, variables};
 use common::data::photos::TestView;
-use common::interrupt;
+use common::distributed::Gradients;
 use common::nn::probe::Probe;
 use common::nn::to_channels_last;
 use common::optim::{ParamGroup, Sgd, SgdConfig, SgdForm, named_params};
@@ -161,7 +161,8 @@ pub fn train(
     let params = named_params(&vs);
     let mut opt = optimizer(&params, cfg);
     let (mut step, mut at) = run.resume_or_start::<At>(&vs, &mut opt, &COLUMNS)?;
-    let mut loader = set.train_batches(cfg, key.seed, step..steps)?;
+    let grads = Gradients::new(run.world(), &params)?;
+    let mut loader = set.train_batches(cfg, key.seed, step..steps, run.world().own())?;
     let (mut waited, mut since) = (0.0, run.elapsed_s());
     let (device, autocast) = (run.device(), run.autocast());
 
@@ -175,22 +176,22 @@ pub fn train(
             opt.set_lr_scale(BIASES, of_biases / lr);
         }
         let forward = |xs: &Tensor, probe: &Probe| {
-            rng::seed_torch(key.seed, "dropout", step);
+            grads.world().seed_torch(key.seed, "dropout", step);
             net.forward(xs, true, probe)
         };
-        let (loss, logits) =
-            update(forward, cfg.loss, &mut opt, &params, &xs, &ys, lr, step, &autocast)?;
+        let by = cfg.loss;
+        let seen = update(forward, by, &mut opt, &grads, &params, &xs, &ys, lr, step, &autocast)?;
         step += 1;
 
         // 2. Everything that only looks.
-        at.window.add(loss, &logits, &ys);
+        at.window.add(&seen);
         if !at.last.contains_key(FIRST_LOSS) {
-            at.first.add(loss, &logits, &ys);
+            at.first.add(&seen);
             if at.first.pictures() >= FIRST {
                 at.last.insert(FIRST_LOSS.to_owned(), at.first.take().0);
             }
         }
-        run.tick(step, steps, cfg.batch as f64, "images/s", loss);
+        run.tick(step, steps, cfg.batch as f64, "images/s", seen.loss);
         at.done = step == steps;
         let mut row = Vec::new();
         if step.is_multiple_of(eval_every) || at.done {
@@ -217,7 +218,7 @@ pub fn train(
             run.log(step, &row)?;
             check_flat(mean_loss, step, cfg)?;
         }
-        let stop = interrupt::check();
+        let stop = run.world().interrupted();
         if step.is_multiple_of(save_every) || at.done || stop.is_err() {
             run.save(step, &vs, &opt, &at)?;
         }

@@ -239,7 +239,8 @@ fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
 
 #[cfg(test)]
 mod tests {
-    use common::training_run::Start;
+    use common::distributed::World;
+    use common::training_run::{Show, Start};
 
     use super::super::exhibits::tests::spec;
     use super::*;
@@ -247,7 +248,12 @@ mod tests {
     #[test]
     fn networks_that_err_on_different_pictures_err_less_together() {
         let folder = tempfile::tempdir().unwrap();
-        let opened = TrainingRun::open(&spec(folder.path(), NAME), ("commit", false), |_| {});
+        let opened = TrainingRun::open(
+            &spec(folder.path(), NAME),
+            ("commit", false),
+            &World::alone(),
+            Show::nothing(),
+        );
         let Start::Ready(mut run) = opened.unwrap() else { panic!("nothing was there before") };
         // Three pictures of class 0 among two; each network is sure of two of them and unsure of one.
         let p = [[0.9, 0.9, 0.4], [0.4, 0.9, 0.9], [0.9, 0.4, 0.9_f64]];

@@ -17,6 +17,7 @@ mod pictures;
 mod place;
 mod predict;
 mod prepare;
+mod processes;
 mod recipes;
 mod resume;
 mod smoke;

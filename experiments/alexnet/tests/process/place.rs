@@ -109,8 +109,9 @@ impl Place {
     /// Waits until the run with seed 0 has this many rows.
     pub(crate) fn wait_for_rows(&self, variant: &str, rows: usize) {
         wait_until(&format!("{rows} rows of {variant}"), || {
-            let results = self.path("results/alexnet");
-            let begun = fs::read_dir(results).is_ok_and(|mut presets| presets.next().is_some());
+            // Logs of several processes lie beside the preset's folder.
+            let preset = |mut found: fs::ReadDir| found.any(|e| e.unwrap().path().is_dir());
+            let begun = fs::read_dir(self.path("results/alexnet")).is_ok_and(preset);
             let file = || self.run_folder(variant, 0).join("metrics.csv");
             begun && fs::read_to_string(file()).is_ok_and(|text| text.lines().count() > rows)
         });

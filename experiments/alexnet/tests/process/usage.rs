@@ -83,7 +83,7 @@ fn unknown_devices_and_precisions_name_those_there_are() {
         let flag = format!("--device {device}");
         fails(place.alexnet(&args), 2, &[&flag, "auto, cpu, cuda or cuda:<index>"]);
     }
-    wrong_usage(&["--precision", "fp16"], &["--precision fp16", "fp32 or bf16"]);
+    wrong_usage(&["--precision", "fp16"], &["--precision fp16", "fp32, tf32 or bf16"]);
 }
 
 #[test]

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use common::checkpoint;
 use common::data::sampler::{LastBatch, Sampler};
-use common::interrupt;
+use common::distributed::{Gradients, World};
 use common::nn::probe::{Probe, check_gradients, non_finite_loss};
 use common::optim::schedule::warmup_linear;
 use common::optim::{Adam, OptimError, Optimizer, clip, named_params};
-use common::rng;
 use common::shim::Autocast;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -125,6 +124,8 @@ pub struct Tuning<'a> {
     pub val: &'a [Encoded],
     /// Starts autocast for a forward pass.
     pub autocast: &'a dyn Fn() -> Autocast,
+    /// The processes that learn together.
+    pub world: &'a World,
 }
 
 impl Tuning<'_> {
@@ -165,9 +166,11 @@ impl Tuning<'_> {
         at: &mut At,
         seen: &mut dyn FnMut(&Tuned, &At, Seen) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let Self { classifier, cfg, seed, train, .. } = *self;
+        let Self { classifier, cfg, seed, train, world, .. } = *self;
         let params = named_params(&classifier.model.vs);
+        let grads = Gradients::new(world, &params)?;
         let sampler = Sampler::new(seed, train.len(), cfg.batch.min(train.len()), LastBatch::Drop);
+        let sampler = sampler.shared(world.own())?;
         let per_epoch = sampler.steps_per_epoch();
         // As in the released code: whole batches times epochs, so that the rate falls to zero.
         let steps = per_epoch * cfg.epochs;
@@ -178,7 +181,7 @@ impl Tuning<'_> {
             let chosen = sampler.batch_of(at.step).indices;
             let chosen: Vec<&Encoded> = chosen.into_iter().map(|i| &train[i as usize]).collect();
             let examples = Batch::new(&chosen, classifier.model.device());
-            rng::seed_torch(seed, "dropout", at.step);
+            world.seed_torch(seed, "dropout", at.step);
             let (loss, lm) = {
                 let _autocast = (self.autocast)();
                 let outputs = classifier.forward(&examples, true, with_lm, &Probe::off());
@@ -189,24 +192,25 @@ impl Tuning<'_> {
                 Some(lm) => &loss + lm * cfg.lm_weight,
                 None => loss.shallow_clone(),
             };
-            let value = total.double_value(&[]);
+            let of_lm = lm.map_or(0.0, |lm| lm.double_value(&[]));
+            let own = [total.double_value(&[]), loss.double_value(&[]), of_lm];
+            let [value, of_classifier, of_lm] = world.means(own)?;
             if !value.is_finite() {
-                rng::seed_torch(seed, "dropout", at.step);
+                world.seed_torch(seed, "dropout", at.step);
                 let why = non_finite_loss(value, at.step, &params, |probe| {
                     classifier.forward(&examples, true, with_lm, probe);
                 });
                 return Err(why.into());
             }
             tuned.zero_grad();
-            total.backward();
+            grads.backward(&total, true)?;
             let norm = clip::clip_grad_norm(&params, cfg.clip);
             check_gradients(norm, at.step, &params)?;
             tuned.step(warmup_linear(at.step, warmup, steps, lr));
             at.step += 1;
 
             // 2. Everything that only looks.
-            let lm = lm.map_or(0.0, |lm| lm.double_value(&[]));
-            for (sum, x) in at.sums.iter_mut().zip([loss.double_value(&[]), lm, norm]) {
+            for (sum, x) in at.sums.iter_mut().zip([of_classifier, of_lm, norm]) {
                 *sum += x;
             }
             let epoch = if at.step.is_multiple_of(per_epoch) {
@@ -224,7 +228,7 @@ impl Tuning<'_> {
             } else {
                 None
             };
-            let stop = interrupt::check();
+            let stop = world.interrupted();
             let seen_now = Seen {
                 step: at.tries as u64 * steps + at.step,
                 steps: cfg.lr.len() as u64 * steps,
@@ -287,14 +291,25 @@ mod tests {
         Precision::Fp32.autocast(Device::Cpu)
     }
 
+    fn tuning<'a>(
+        classifier: &'a Classifier,
+        cfg: &'a Config,
+        seed: u64,
+        train: &'a [Encoded],
+        val: &'a [Encoded],
+        world: &'a World,
+    ) -> Tuning<'a> {
+        Tuning { classifier, cfg, seed, train, val, autocast: &fp32, world }
+    }
+
     #[test]
     fn a_classifier_learns_which_token_tells_and_keeps_the_best_epoch() {
         tch::set_num_threads(1); // the tensors are tiny, and threads wait for each other
         let classifier = classifier("sst-2", 0.1);
         let (examples, cfg) = (examples(64), config(10, &[1e-2]));
         let (train, val) = examples.split_at(48);
-        let tuning =
-            Tuning { classifier: &classifier, cfg: &cfg, seed: 0, train, val, autocast: &fp32 };
+        let world = World::alone();
+        let tuning = tuning(&classifier, &cfg, 0, train, val, &world);
         let mut vals = Vec::new();
         let mut seen = |_: &Tuned, _: &At, seen: Seen| {
             vals.extend(seen.epoch.map(|epoch| epoch.val));
@@ -329,8 +344,8 @@ mod tests {
         let classifier = classifier("sst-2", 0.1);
         let (examples, cfg) = (examples(40), config(2, &[3e-3, 1e-2]));
         let (train, val) = examples.split_at(32);
-        let tuning =
-            Tuning { classifier: &classifier, cfg: &cfg, seed: 3, train, val, autocast: &fp32 };
+        let world = World::alone();
+        let tuning = tuning(&classifier, &cfg, 3, train, val, &world);
         let vs = &classifier.model.vs;
         let (begin, mut tuned, mut at) =
             (copy(vs), Tuned::new(vs, cfg.weight_decay), At::default());

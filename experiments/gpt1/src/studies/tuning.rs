@@ -316,7 +316,7 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
             let model = taken.model(&pretrained, &config, spec.key.seed);
             let classifier =
                 Classifier::new(model, data.task, config.classifier_dropout, spec.key.seed);
-            let autocast = run.autocast();
+            let (autocast, world) = (run.autocast(), run.world().clone());
             let tuning = Tuning {
                 classifier: &classifier,
                 cfg: &config,
@@ -324,6 +324,7 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
                 train: &train.examples,
                 val: &val.examples,
                 autocast: &autocast,
+                world: &world,
             };
             let (val_score, lr) = best_of(&tuning, run)?;
             ended.insert("best/val_score".to_owned(), val_score);

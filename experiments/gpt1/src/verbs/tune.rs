@@ -6,6 +6,7 @@ use anyhow::ensure;
 use clap::Args;
 use common::cli::{Places, print};
 use common::device::{DeviceChoice, Precision, threads};
+use common::distributed::World;
 use serde_json::json;
 use tch::Device;
 
@@ -22,7 +23,7 @@ pub(super) struct Machine {
     /// auto, cpu, cuda or cuda:<index>
     #[arg(long, default_value = "auto")]
     device: String,
-    /// fp32 or bf16
+    /// fp32, tf32 (GPUs) or bf16
     #[arg(long, default_value = "fp32")]
     precision: String,
     /// Threads [default: the available cores]
@@ -84,7 +85,9 @@ impl Machine {
     fn resolve(&self) -> anyhow::Result<(Device, Precision)> {
         let device = self.device.parse::<DeviceChoice>()?.resolve()?;
         common::device::configure_threads(threads(self.threads)?);
-        Ok((device, self.precision.parse()?))
+        let precision: Precision = self.precision.parse()?;
+        precision.prepare(device)?;
+        Ok((device, precision))
     }
 }
 
@@ -158,6 +161,7 @@ pub(super) fn finetune(args: &Finetune) -> anyhow::Result<()> {
         train: &parts.train,
         val: &parts.val,
         autocast: &autocast,
+        world: &World::alone(),
     };
     let vs = &classifier.model.vs;
     let mut tuned = Tuned::new(vs, config.weight_decay);

@@ -23,7 +23,7 @@ use crate::ppo::kl::kl_per_response;
 use crate::reward::RewardModel;
 use crate::rollout::respond;
 use crate::tokens::{Side, batch, rows};
-use crate::train_policy::{self, Ending, Sample, World};
+use crate::train_policy::{self, Ending, Sample, Setting};
 use crate::train_reward::{scores, scores_of};
 use crate::weights::{kept, write_reward};
 use crate::words::Words;
@@ -93,7 +93,7 @@ pub(super) fn train(
     ensure!(cfg.ptx.is_none() || own.is_some(), "ppo.ptx: there are no books to mix in");
     let score = |ids: &Tensor| scores(&reward, ids, 64);
     let judge = gold.as_ref().map(|gold| move |ids: &Tensor| scores(gold, ids, 64));
-    let world = World {
+    let setting = Setting {
         queries: &queries,
         reference: &reference,
         reward: &score,
@@ -101,7 +101,7 @@ pub(super) fn train(
         ptx: cfg.ptx.is_some().then_some(&of_books as &dyn Fn(u64) -> Tensor),
         end,
     };
-    let mut ended = train_policy::train(seed, cfg, &mut policy, &world, run)?;
+    let mut ended = train_policy::train(seed, cfg, &mut policy, &setting, run)?;
 
     // What has come of it, on queries that it never saw.
     let trained = policy.decoder();

@@ -5,7 +5,7 @@ use std::f64::consts::LN_2;
 
 use common::data::sampler::epoch_order;
 use common::data::text::segments::Cut;
-use common::interrupt;
+use common::distributed::Gradients;
 use common::nn::mlstm::{MlstmConfig, State};
 use common::nn::probe::{check_gradients, non_finite_loss};
 use common::optim::schedule::warmup_linear;
@@ -102,7 +102,10 @@ pub fn train(
     let params = named_params(&neuron.vs);
     let mut opt = optimizer(&neuron);
     let (mut step, mut window) = run.resume_or_start::<Window>(&neuron.vs, &mut opt, &COLUMNS)?;
-    let mut state = neuron.carried();
+    let own = run.world().share("streams", cfg.streams)?;
+    let (from, n_own) = (own.start as i64, own.len() as i64);
+    let mut state = neuron.carried().narrow(from, n_own);
+    let grads = Gradients::new(run.world(), &params)?;
     let autocast = run.autocast();
     // Nats per symbol are bits per byte by this, of a part of the text.
     let bits = |nats: f64, symbols: usize, bytes: u64| nats * symbols as f64 / bytes as f64 / LN_2;
@@ -112,22 +115,23 @@ pub fn train(
         let (shard, index) = place(seed, step, &counts);
         let (xs, ys) = cut.segment(&text.train[shard], index);
         let [xs, ys] = [xs, ys].map(|symbols| {
-            symbols_tensor(&symbols, cfg.streams, cfg.steps).to_device(run.device())
+            let all = symbols_tensor(&symbols, cfg.streams, cfg.steps);
+            all.narrow(0, from, n_own).to_device(run.device())
         }); // [B, T]
         if index == 0 {
-            state = State::zeros(cfg.streams as i64, cfg.hidden, run.device());
+            state = State::zeros(n_own, cfg.hidden, run.device());
         }
         let lr = warmup_linear(step, 0, updates, cfg.lr);
         let (loss, next) = {
             let _autocast = autocast();
             neuron.net.loss(&xs, &ys, &state)
         };
-        let value = loss.double_value(&[]);
+        let value = run.world().mean(loss.double_value(&[]))?;
         if !value.is_finite() {
             return Err(non_finite_loss(value, step, &params, |_| ()).into());
         }
         opt.zero_grad();
-        loss.backward();
+        grads.backward(&loss, true)?;
         let norm = clip::clip_grad_norm(&params, cfg.clip);
         check_gradients(norm, step, &params)?;
         opt.step(lr);
@@ -160,9 +164,9 @@ pub fn train(
                 ],
             )?;
         }
-        let stop = interrupt::check();
+        let stop = run.world().interrupted();
         if row || stop.is_err() {
-            neuron.carry(&state);
+            neuron.carry(&state.gathered(run.world())?);
             run.save(step, &neuron.vs, &opt, &window)?;
         }
         if !done {

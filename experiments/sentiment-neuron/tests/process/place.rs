@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -54,6 +55,21 @@ impl Place {
         ]);
         command.args(["--out", out]).args(args);
         command
+    }
+
+    /// [`Place::run`] as several processes, started as `torchrun` starts them; what each said.
+    pub(crate) fn together(&self, size: usize, study: &str, args: &[&str]) -> Vec<Output> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        drop(listener);
+        let start = |rank: usize| {
+            let mut command = self.run(study, "results", args);
+            command.env("RANK", rank.to_string()).env("WORLD_SIZE", size.to_string());
+            command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", &port);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let started: Vec<Child> = (0..size).map(start).collect();
+        started.into_iter().map(|child| child.wait_with_output().unwrap()).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::place::{Place, on_the_dump, rows, said, stop_after, strs, weights};
+use crate::place::{Place, on_the_dump, rows, run_folder, said, stop_after, strs, weights};
 
 #[test]
 fn training_learns_and_a_stopped_one_ends_as_an_unbroken_one() {
@@ -44,4 +44,24 @@ fn hidden_mood_runs_to_its_figure_without_any_data() {
     for id in ["hidden-mood-unit", "hidden-mood-control", "hidden-mood-counting"] {
         assert!(measured.contains(id), "{measured}");
     }
+}
+
+#[test]
+fn two_processes_learn_what_one_learns() {
+    let (alone, pair) = (Place::new(), Place::new());
+    let args = on_the_dump(50);
+    let whole = alone.run("language-model", "results", &strs(&args)).output().unwrap();
+    assert!(whole.status.success(), "{}", said(&whole));
+    for output in pair.together(2, "language-model", &strs(&args)) {
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let (one, two) = (rows(&alone.path("results")), rows(&pair.path("results")));
+    assert_eq!((one.len(), two.len()), (10, 10));
+    for (one, two) in one.iter().zip(&two) {
+        // Step, bytes, epoch, rate, loss; the same sums in another order.
+        let [wanted, found] = [one, two].map(|row| row[4].parse::<f64>().unwrap());
+        assert!((found / wanted - 1.0).abs() < 1e-4, "{one:?}\n{two:?}");
+    }
+    let record = fs::read_to_string(run_folder(&pair.path("results")).unwrap().join("run.json"));
+    assert!(record.unwrap().contains("\"world_size\": 2"));
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use common::cli;
 use common::data::photos::PreparedSet;
+use common::distributed::{Gradients, Share};
 use common::experiment::Study;
 use common::nn::probe::Probe;
 use common::optim::named_params;
@@ -50,6 +51,7 @@ pub(in crate::studies) fn describe(
     let mut vs = VarStore::new(session.device);
     let net = build(&mut vs, &recipe.network, 0);
     let params = named_params(&vs);
+    let grads = Gradients::alone();
     let mut opt = optimizer(&params, &recipe);
     let autocast = || session.precision.autocast(session.device);
     let forward = |xs: &Tensor, probe: &Probe| {
@@ -57,14 +59,24 @@ pub(in crate::studies) fn describe(
         net.forward(xs, true, probe)
     };
     let mut begun = Instant::now();
-    let batches = photographs.train_batches(&recipe, 0, 0..2 * TIMED_STEPS)?;
+    let batches = photographs.train_batches(&recipe, 0, 0..2 * TIMED_STEPS, Share::ALL)?;
     for (step, batch) in (0..2 * TIMED_STEPS).zip(batches) {
         if step == TIMED_STEPS {
             begun = Instant::now();
         }
         let (xs, ys) = batch?.tensors(session.device);
-        let _scores =
-            update(forward, recipe.loss, &mut opt, &params, &xs, &ys, 0.0, step, &autocast)?;
+        let _scores = update(
+            forward,
+            recipe.loss,
+            &mut opt,
+            &grads,
+            &params,
+            &xs,
+            &ys,
+            0.0,
+            step,
+            &autocast,
+        )?;
     }
     let step_s = begun.elapsed().as_secs_f64() / TIMED_STEPS as f64;
     let step_work = (recipe.batch as i64 * recipe.network.multiply_adds()) as f64;

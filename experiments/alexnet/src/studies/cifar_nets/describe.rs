@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use common::cli;
 use common::data::images::ImageSet;
+use common::distributed::Gradients;
 use common::experiment::Study;
 use common::nn::probe::Probe;
 use common::optim::named_params;
@@ -87,6 +88,7 @@ fn measure(session: &Session, cfg: &Config, train: &ImageSet) -> anyhow::Result<
     let net = build(&mut vs, cfg, 0, &set);
     let params = named_params(&vs);
     let table = cfg.net.table();
+    let grads = Gradients::alone();
     let mut opt = optimizer(&params, &table, cfg.momentum, cfg.bias_lr_scale, cfg.decay);
     tch::set_num_threads(if session.device.is_cuda() { session.threads as i32 } else { 1 });
     let autocast = || session.precision.autocast(session.device);
@@ -98,8 +100,18 @@ fn measure(session: &Session, cfg: &Config, train: &ImageSet) -> anyhow::Result<
             (begun, timed) = (Instant::now(), steps - step);
         }
         let (xs, ys) = batch?.tensors(session.device);
-        let _scores =
-            update(forward, Loss::Softmax, &mut opt, &params, &xs, &ys, 0.0, step, &autocast)?;
+        let _scores = update(
+            forward,
+            Loss::Softmax,
+            &mut opt,
+            &grads,
+            &params,
+            &xs,
+            &ys,
+            0.0,
+            step,
+            &autocast,
+        )?;
     }
     let side = cfg.views.side(set.size) as i64;
     let view = multiply_adds(&table, set.channels as i64, side);

@@ -3,7 +3,8 @@
 use common::data::lookup::Lookup;
 use common::data::photos::{MeanAt, PrepareOptions, Source, prepare};
 use common::device::{DeviceChoice, Precision};
-use common::training_run::Start;
+use common::distributed::World;
+use common::training_run::{Show, Start};
 use image::{Rgb, RgbImage};
 use ledger::metrics;
 use ledger::run::Existing;
@@ -97,6 +98,7 @@ pub(in crate::studies) fn spec(folder: &Path, study: &str) -> Spec {
         device: DeviceChoice::of(Device::Cpu),
         precision: Precision::Fp32,
         threads: 1,
+        world_size: 1,
         existing: Existing::Keep,
         resume_command: String::new(),
     }
@@ -123,7 +125,13 @@ fn trained(folder: &Path) -> Trained {
 
 /// What the study finds, and its run's folder.
 fn look<E: Exhibit>(folder: &Path, trained: &Trained) -> (Vec<f64>, PathBuf) {
-    let opened = TrainingRun::open(&spec(folder, E::NAME), ("commit", false), |_| {}).unwrap();
+    let opened = TrainingRun::open(
+        &spec(folder, E::NAME),
+        ("commit", false),
+        &World::alone(),
+        Show::nothing(),
+    )
+    .unwrap();
     let Start::Ready(mut run) = opened else { panic!("nothing was there before") };
     let numbers = looked::<E>(trained, &mut run).unwrap();
     let rows = metrics::read(run.path().join(common::training_run::METRICS)).unwrap();
@@ -204,7 +212,8 @@ fn a_network_whose_checkpoint_is_gone_is_asked_for_again() {
         recipe: recipe(),
     };
     spec.config = serde_json::to_value(config).unwrap();
-    let opened = TrainingRun::open(&spec, ("commit", false), |_| {}).unwrap();
+    let opened =
+        TrainingRun::open(&spec, ("commit", false), &World::alone(), Show::nothing()).unwrap();
     let Start::Ready(mut run) = opened else { panic!("nothing was there before") };
     let error = format!("{:#}", train::<Filters>(&spec, &mut run).unwrap_err());
     assert!(error.contains("imagenet/photographs/base/seed-0: changed since"), "{error}");
