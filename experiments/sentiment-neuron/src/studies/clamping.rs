@@ -85,7 +85,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let (sets, judges) = (sets(session, &preset.sets)?, sets(session, &preset.judges)?);
     let (set, judge) = (&sets[0], &judges[0]);
     let mut plans = Vec::new();
-    for model in networks(session)? {
+    for (model, _) in networks(session)? {
         let (variant, seed) = (model.name(), model.seed);
         let config = RunConfig {
             model,

@@ -150,7 +150,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     }
     let mut plans = Vec::new();
     let (name, reviews) = language_model::text(session)?;
-    for model in networks(session)? {
+    for (model, _) in networks(session)? {
         let held_out = Some((HELD_OUT.to_owned(), reviews.sha256.clone()));
         // The published network may have learned reviews that are not at hand; others are not what it is judged by.
         let held_out = held_out.filter(|_| model.data == name);

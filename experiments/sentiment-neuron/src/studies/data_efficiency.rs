@@ -70,7 +70,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let sets = sets(session, &names)?;
     let set = &sets[0];
     let mut plans = Vec::new();
-    for model in networks(session)? {
+    for (model, _) in networks(session)? {
         let (variant, seed) = (model.name(), model.seed);
         let data_sha256 = set.sha256.clone();
         let config = RunConfig { model, data_sha256, examples: examples.clone(), draws };

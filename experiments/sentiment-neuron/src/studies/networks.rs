@@ -78,14 +78,17 @@ pub(super) struct Trained {
     pub(super) learned: Learned,
 }
 
-/// The networks that the studies of this preset read.
+/// The networks that the studies of this preset read, and what those learned that were trained here.
 ///
 /// # Errors
 /// As [`trained`], or no published weights.
-pub(super) fn networks(session: &Session) -> anyhow::Result<Vec<Model>> {
+pub(super) fn networks(session: &Session) -> anyhow::Result<Vec<(Model, Option<Learned>)>> {
     Ok(match session.preset::<super::Preset>()?.networks {
-        Networks::Trained => trained(session, false)?.into_iter().map(|t| t.model).collect(),
-        Networks::Published => vec![published_network()?],
+        Networks::Trained => {
+            let trained = trained(session, false)?.into_iter();
+            trained.map(|Trained { model, learned }| (model, Some(learned))).collect()
+        }
+        Networks::Published => vec![(published_network()?, None)],
     })
 }
 

@@ -54,7 +54,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let preset = session.preset::<super::Preset>()?.probes;
     let sets = sets(session, &preset.sets)?;
     let mut plans = Vec::new();
-    for model in networks(session)? {
+    for (model, _) in networks(session)? {
         for set in &sets {
             let config = RunConfig { model: model.clone(), data_sha256: set.sha256.clone() };
             plans.push(Plan {

@@ -57,7 +57,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
         }
     }
     let mut plans = Vec::new();
-    for model in networks(session)? {
+    for (model, _) in networks(session)? {
         for (name, sha256) in &tasks {
             let config = RunConfig { model: model.clone(), data_sha256: sha256.clone() };
             plans.push(Plan {

@@ -21,9 +21,7 @@ use ledger::run::{RunRecord, write_atomic};
 use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 use serde::{Deserialize, Serialize};
 
-use super::networks::{
-    Learned, Model, Networks, Trained, load, look, networks, only_row, planned_set, sets, trained,
-};
+use super::networks::{Learned, Model, load, look, networks, only_row, planned_set, sets};
 use super::{ended_with, language_model, measured, shards};
 use crate::features::features;
 use crate::figures;
@@ -67,16 +65,9 @@ struct RunConfig {
 /// # Errors
 /// A network that is not trained; sets that cannot be had; a run that fails.
 pub fn run(session: &Session) -> anyhow::Result<()> {
-    let preset = session.preset::<super::Preset>()?;
-    let sets = sets(session, &preset.single_unit.sets)?;
-    let networks: Vec<(Model, Option<Learned>)> = match preset.networks {
-        Networks::Trained => {
-            let trained = trained(session, false)?.into_iter();
-            trained.map(|Trained { model, learned }| (model, Some(learned))).collect()
-        }
-        // These weights have been left already.
-        Networks::Published => networks(session)?.into_iter().map(|model| (model, None)).collect(),
-    };
+    let preset = session.preset::<super::Preset>()?.single_unit;
+    let sets = sets(session, &preset.sets)?;
+    let networks = networks(session)?;
     let width = |model: &Model| (model.hidden, Reverse(model.seed));
     let widest = networks.iter().map(|(model, _)| width(model)).max();
     let mut plans = Vec::new();
@@ -86,6 +77,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
             let config = RunConfig {
                 model: model.clone(),
                 data_sha256: set.sha256.clone(),
+                // The published weights have been left already.
                 export: learned.clone().filter(|_| exported),
             };
             plans.push(Plan {
