@@ -308,7 +308,7 @@ pub(crate) fn parse_safetensors(bytes: &[u8]) -> Result<Tensors, String> {
     Ok(tensors)
 }
 
-const KINDS: [(Kind, Dtype); 7] = [
+const KINDS: [(Kind, Dtype); 8] = [
     (Kind::Double, Dtype::F64),
     (Kind::Float, Dtype::F32),
     (Kind::BFloat16, Dtype::BF16),
@@ -316,6 +316,7 @@ const KINDS: [(Kind, Dtype); 7] = [
     (Kind::Int64, Dtype::I64),
     (Kind::Int, Dtype::I32),
     (Kind::Uint8, Dtype::U8),
+    (Kind::Int8, Dtype::I8),
 ];
 
 fn dtype(kind: Kind) -> Dtype {

@@ -15,6 +15,7 @@ use crate::checkpoint;
 use crate::data::pickle::PickleError;
 use crate::preset::nearest;
 
+mod bytes;
 pub mod decoder;
 mod published;
 mod torch_zip;

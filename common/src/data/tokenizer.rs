@@ -10,16 +10,19 @@
 use std::fmt;
 use std::path::Path;
 
+pub use self::byte_level::ByteLevelTokenizer;
 pub use self::corpus::Document;
 pub use self::error::TokenizerError;
 pub use self::splitter::Mode;
 pub use self::token_file::{DocumentTokens, TokenFile};
+pub use self::vocabulary::Vocabulary;
 
 use self::bpe::{Bpe, END_OF_WORD};
 use self::cache::Cache;
 use self::splitter::{Piece, Span, Splitter};
 
 mod bpe;
+mod byte_level;
 mod cache;
 mod corpus;
 mod english;
@@ -34,6 +37,7 @@ mod splitter;
 mod standardize;
 mod token_file;
 mod train;
+mod vocabulary;
 
 /// A piece of this size is encoded by one thread.
 const PIECE_BYTES: usize = 1 << 16;

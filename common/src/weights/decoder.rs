@@ -13,15 +13,19 @@ use serde_json::{Value, json};
 use tch::nn::{self, VarStore};
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::bytes::{SCALE, packed, unpacked};
 use super::{StateDict, WeightsError};
 use crate::checkpoint::{self, write_safetensors};
-use crate::data::tokenizer::{Mode, Tokenizer, TokenizerError};
+use crate::data::tokenizer::{ByteLevelTokenizer, Mode, Tokenizer, TokenizerError, Vocabulary};
 use crate::nn::transformer::{NormPlace, Transformer, TransformerConfig};
 
 /// The file of the shape.
 const CONFIG: &str = "config.json";
 /// The files of the tensors that are looked for, in order; the first is what we write.
 const TENSORS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+/// What Hugging Face calls GPT-2.
+const GPT2: &str = "gpt2";
 
 /// A folder of weights that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +69,15 @@ pub enum DecoderError {
     /// libtorch refused an operation.
     #[error(transparent)]
     Torch(#[from] TchError),
+}
+
+/// How a decoder's matrices are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// In single precision, as Hugging Face's classes load them.
+    Full,
+    /// At a byte a weight with a scale for each row, for publishing; `name` times `name.scale` is the matrix.
+    Bytes,
 }
 
 /// A decoder's shape and tensors, on the CPU, by our own names.
@@ -126,7 +139,8 @@ impl Decoder {
             return Err(DecoderError::NoWeights(folder.to_owned()));
         };
         let (family, config) = shape(&path)?;
-        let tensors = without_buffers(&StateDict::read(&tensors)?);
+        let tensors = unpacked(&StateDict::read(&tensors)?, is_conv1d);
+        let tensors = without_buffers(&tensors);
         let vs = VarStore::new(Device::Cpu);
         let _model = Transformer::new(&vs.root(), &config);
         let prefix = match tensors.get(&format!("transformer.{}", family.name("tokens"))) {
@@ -137,15 +151,15 @@ impl Decoder {
         Ok(Self::of(&vs, "", &config))
     }
 
-    /// Writes the decoder and its vocabulary into `folder`; with `half` in bf16, at half the size.
+    /// Writes the decoder and its vocabulary into `folder`.
     ///
     /// # Errors
     /// A folder that cannot be written to.
     pub fn write(
         &self,
         folder: &Path,
-        tokenizer: &Tokenizer,
-        half: bool,
+        vocabulary: &dyn Vocabulary,
+        stored: Stored,
     ) -> Result<(), DecoderError> {
         fs::create_dir_all(folder)
             .map_err(|source| DecoderError::Io { path: folder.to_owned(), source })?;
@@ -153,42 +167,57 @@ impl Decoder {
             NormPlace::Post => Family::Gpt1,
             NormPlace::Pre => Family::Gpt2,
         };
-        let kind = if half { Kind::BFloat16 } else { Kind::Float };
-        let tensors: Vec<(String, Tensor)> = self
-            .tensors
-            .iter()
-            .map(|(own, tensor)| {
-                let name = format!("transformer.{}", family.name(own));
-                let tensor = tensor.to_kind(kind);
-                let tensor = if is_conv1d(&name) { tensor.tr().contiguous() } else { tensor };
-                (name, tensor)
-            })
-            .collect();
+        let mut tensors = Vec::new();
+        for (own, tensor) in &self.tensors {
+            let name = format!("transformer.{}", family.name(own));
+            let laid_out = |tensor: Tensor| {
+                if is_conv1d(&name) { tensor.tr().contiguous() } else { tensor }
+            };
+            if stored == Stored::Bytes && tensor.dim() == 2 {
+                let (whole, scale) = packed(tensor);
+                tensors.push((name.clone(), laid_out(whole)));
+                tensors.push((format!("{name}{SCALE}"), scale));
+            } else {
+                tensors.push((name.clone(), laid_out(tensor.to_kind(Kind::Float))));
+            }
+        }
         write_safetensors(&folder.join(TENSORS[0]), &tensors)?;
-        tokenizer.save(folder)?;
-        let config = family.config(&self.config, tokenizer.mode());
+        vocabulary.save(folder)?;
+        let config = family.config(&self.config, vocabulary.mode());
         let text = serde_json::to_string_pretty(&config).expect("plain data") + "\n";
         write_atomic(&folder.join(CONFIG), text.as_bytes())?;
         Ok(())
     }
 }
 
-/// The tokeniser of a folder: its vocabulary, cut as its `config.json` says; Hugging Face's own do not say.
+/// The vocabulary of a folder: GPT-1's kind, cut as its `config.json` says; where that does not say, Hugging Face's of
+/// `gpt2` or of `openai-gpt`, whichever model stands there.
 ///
 /// # Errors
 /// A vocabulary that is missing or damaged.
-pub fn tokenizer_of(folder: &Path) -> Result<Tokenizer, DecoderError> {
-    Ok(Tokenizer::open(text_mode(folder).unwrap_or(Mode::Hf), folder)?)
+pub fn vocabulary_of(folder: &Path) -> Result<Box<dyn Vocabulary>, DecoderError> {
+    let Said { text_mode, model_type } = said(folder);
+    if text_mode.is_none() && model_type.as_deref() == Some(GPT2) {
+        return Ok(Box::new(ByteLevelTokenizer::open(folder)?));
+    }
+    Ok(Box::new(Tokenizer::open(text_mode.unwrap_or(Mode::Hf), folder)?))
 }
 
 /// How text becomes words, as the `config.json` of a folder says; none where there is none or it does not say.
 pub fn text_mode(folder: &Path) -> Option<Mode> {
-    #[derive(Deserialize)]
-    struct TextMode {
-        text_mode: Option<Mode>,
-    }
-    let bytes = fs::read(folder.join(CONFIG)).ok()?;
-    serde_json::from_slice::<TextMode>(&bytes).ok()?.text_mode
+    said(folder).text_mode
+}
+
+/// What a `config.json` says of the text.
+#[derive(Default, Deserialize)]
+struct Said {
+    text_mode: Option<Mode>,
+    model_type: Option<String>,
+}
+
+fn said(folder: &Path) -> Said {
+    let bytes = fs::read(folder.join(CONFIG)).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
 /// Whose names and form the files have.
@@ -223,17 +252,20 @@ impl Family {
         format!("h.{index}.{rest}")
     }
 
-    fn config(self, config: &TransformerConfig, mode: Mode) -> Value {
+    fn config(self, config: &TransformerConfig, mode: Option<Mode>) -> Value {
         let mut value = json!({
             "vocab_size": config.vocab, "n_positions": config.context, "n_embd": config.d_model,
             "n_layer": config.n_layers, "n_head": config.n_heads,
             "resid_pdrop": config.residual_dropout, "embd_pdrop": config.embedding_dropout,
             "attn_pdrop": config.attention_dropout, "layer_norm_epsilon": 1e-5,
-            "initializer_range": config.init_std, "text_mode": mode,
+            "initializer_range": config.init_std,
         });
+        if let Some(mode) = mode {
+            value["text_mode"] = json!(mode);
+        }
         let (family, class, key, activation) = match self {
             Self::Gpt1 => ("openai-gpt", "OpenAIGPTLMHeadModel", "afn", "gelu"),
-            Self::Gpt2 => ("gpt2", "GPT2LMHeadModel", "activation_function", "gelu_new"),
+            Self::Gpt2 => (GPT2, "GPT2LMHeadModel", "activation_function", "gelu_new"),
         };
         value["model_type"] = json!(family);
         value["architectures"] = json!([class]);
@@ -282,7 +314,7 @@ fn shape(path: &Path) -> Result<(Family, TransformerConfig), DecoderError> {
         .map_err(|error| wrong("JSON", error.to_string(), "an object"))?;
     let (family, activation) = match json["model_type"].as_str() {
         Some("openai-gpt") => (Family::Gpt1, "afn"),
-        Some("gpt2") => (Family::Gpt2, "activation_function"),
+        Some(GPT2) => (Family::Gpt2, "activation_function"),
         other => {
             let found = other.unwrap_or("nothing").to_owned();
             return Err(wrong("model_type", found, "openai-gpt or gpt2"));
@@ -347,7 +379,7 @@ mod tests {
             let document =
                 crate::data::tokenizer::Document { name: "a".into(), text: "a b c d e".into() };
             let tokenizer = Tokenizer::train(Mode::Hf, std::iter::once(Ok(document)), 20).unwrap();
-            decoder.write(folder.path(), &tokenizer, false).unwrap();
+            decoder.write(folder.path(), &tokenizer, Stored::Full).unwrap();
             let read = Decoder::read(folder.path()).unwrap();
             assert_eq!(read.config, tiny(norm));
             let other = VarStore::new(Device::Cpu);
@@ -358,10 +390,56 @@ mod tests {
                 again.forward(&ids, false, &Probe::off()),
             );
             assert_eq!(a, b, "{norm:?}");
-            assert_eq!(tokenizer_of(folder.path()).unwrap().digest(), tokenizer.digest());
+            assert_eq!(vocabulary_of(folder.path()).unwrap().digest(), tokenizer.digest());
             let first = read.model(&(other.root() / "first"), 1);
             assert_eq!(first.config().n_layers, 1);
         }
+    }
+
+    #[test]
+    fn at_a_byte_a_weight_a_model_is_a_quarter_as_large_and_nearly_the_same() {
+        for norm in [NormPlace::Post, NormPlace::Pre] {
+            let shape = TransformerConfig { d_model: 64, init_std: 0.1, ..tiny(norm) };
+            tch::manual_seed(2);
+            let vs = VarStore::new(Device::Cpu);
+            let model = Transformer::new(&vs.root(), &shape);
+            let decoder = Decoder::of(&vs, "", &shape);
+            let document =
+                crate::data::tokenizer::Document { name: "a".into(), text: "a b c d e".into() };
+            let tokenizer = Tokenizer::train(Mode::Hf, std::iter::once(Ok(document)), 20).unwrap();
+            let size = |stored: Stored| {
+                let folder = tempfile::tempdir().unwrap();
+                decoder.write(folder.path(), &tokenizer, stored).unwrap();
+                let size = fs::metadata(folder.path().join(TENSORS[0])).unwrap().len();
+                (size as f64, Decoder::read(folder.path()).unwrap())
+            };
+            let ((full, _), (small, read)) = (size(Stored::Full), size(Stored::Bytes));
+            assert!(small < 0.3 * full, "{norm:?}: {small} of {full} bytes");
+            let other = VarStore::new(Device::Cpu);
+            let again = read.model(&other.root(), 2);
+            let ids = Tensor::from_slice(&[5_i64, 9, 2, 7]).view([1, 4]);
+            let log_p = |model: &Transformer| {
+                let states = model.forward(&ids, false, &Probe::off());
+                model.logits(&states).log_softmax(-1, Kind::Float)
+            };
+            let (wanted, got) = (log_p(&model), log_p(&again));
+            // Divergence of the next token's distribution, nats: steps of 1/254 of a row's largest weight.
+            let apart = (wanted.exp() * (&wanted - got)).sum_dim_intlist(-1, false, Kind::Float);
+            let apart = apart.max().double_value(&[]);
+            assert!(apart < 1e-3, "{norm:?}: {apart}");
+        }
+    }
+
+    #[test]
+    fn gpt_2_from_hugging_face_has_pairs_of_bytes_and_ours_has_words() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(CONFIG), r#"{"model_type": "gpt2"}"#).unwrap();
+        let said = vocabulary_of(folder.path()).unwrap_err().to_string();
+        assert!(said.contains("vocab.json with merges.txt") && !said.contains("40000"), "{said}");
+        let ours = r#"{"model_type": "gpt2", "text_mode": "hf"}"#;
+        fs::write(folder.path().join(CONFIG), ours).unwrap();
+        let said = vocabulary_of(folder.path()).unwrap_err().to_string();
+        assert!(said.contains("encoder_bpe_40000.json"), "{said}");
     }
 
     #[test]

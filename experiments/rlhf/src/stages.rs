@@ -208,7 +208,7 @@ pub enum Kind {
         books: Option<(Books, String)>,
         /// How.
         train: train_policy::Config,
-        /// Whether its weights are left in the run's folder, for publishing, at half size.
+        /// Whether its weights are left in the run's folder, for publishing, at a byte a weight.
         publish: bool,
     },
 }

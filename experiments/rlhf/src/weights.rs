@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use common::checkpoint::{read_safetensors, variables, write_safetensors};
 use common::data::sha256_file;
 use common::training_run::Spec;
-use common::weights::decoder::{Decoder, tokenizer_of};
+use common::weights::decoder::{Decoder, Stored, vocabulary_of};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
@@ -133,13 +133,13 @@ pub fn kept(spec: &Spec) -> PathBuf {
 /// Weights or vocabulary that are missing or damaged.
 pub fn read_decoder(folder: &Path) -> anyhow::Result<(Decoder, Words)> {
     let decoder = Decoder::read(folder)?;
-    let words = Words::new(tokenizer_of(folder)?)?;
+    let words = Words::new(vocabulary_of(folder)?)?;
     ensure!(
-        decoder.config.vocab >= words.tokenizer.vocab_size() as i64,
+        decoder.config.vocab >= words.vocabulary.vocab_size() as i64,
         "{}: the model has {} tokens, its vocabulary {}: the files do not belong together",
         folder.display(),
         decoder.config.vocab,
-        words.tokenizer.vocab_size()
+        words.vocabulary.vocab_size()
     );
     Ok((decoder, words))
 }
@@ -152,9 +152,9 @@ pub fn write_reward(
     folder: &Path,
     model: &RewardModel,
     words: &Words,
-    half: bool,
+    stored: Stored,
 ) -> anyhow::Result<()> {
-    model.decoder().write(folder, &words.tokenizer, half)?;
+    model.decoder().write(folder, &*words.vocabulary, stored)?;
     Ok(write_safetensors(&folder.join(REWARD), &head(model))?)
 }
 
@@ -181,4 +181,86 @@ pub fn read_reward(folder: &Path, device: Device) -> anyhow::Result<(RewardModel
 /// The variables that are no decoder's.
 fn head(model: &RewardModel) -> Vec<(String, Tensor)> {
     variables(&model.vs).into_iter().filter(|(name, _)| !name.starts_with("body.")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use common::data::tokenizer::{Document, Mode, Tokenizer};
+    use common::nn::transformer::{NormPlace, Transformer, TransformerConfig};
+    use ledger::publish::limits;
+    use tch::nn::VarStore;
+
+    use super::*;
+    use crate::RLHF;
+    use crate::studies::Preset;
+
+    /// A decoder of this shape with some weights.
+    fn decoder(shape: crate::stages::Shape, vocab: i64) -> Decoder {
+        let config = TransformerConfig {
+            vocab,
+            context: shape.context,
+            n_layers: shape.n_layers,
+            n_heads: shape.n_heads,
+            d_model: shape.d_model,
+            norm: NormPlace::Post,
+            ..TransformerConfig::GPT1
+        };
+        let vs = VarStore::new(Device::Cpu);
+        drop(Transformer::new(&vs.root(), &config));
+        Decoder::of(&vs, "", &config)
+    }
+
+    fn words() -> Words {
+        let document = Document { name: "a".into(), text: "a b . c d e".into() };
+        let vocabulary = Tokenizer::train(Mode::Hf, std::iter::once(Ok(document)), 24).unwrap();
+        Words::new(Box::new(vocabulary)).unwrap()
+    }
+
+    #[test]
+    fn the_three_models_that_a_preset_publishes_are_within_the_limit_of_an_experiment() {
+        let mut published = 0;
+        for source in RLHF.presets {
+            let preset: Preset = source.load(&[]).unwrap();
+            if !preset.sentiment.publish {
+                continue;
+            }
+            published += 1;
+            let words = words();
+            let folder = tempfile::tempdir().unwrap();
+            let base = decoder(preset.base.shape, 4096);
+            for part in ["policy", "before"] {
+                base.write(&folder.path().join(part), &*words.vocabulary, Stored::Bytes).unwrap();
+            }
+            let reward = RewardModel::new(&base, base.config.n_layers, Device::Cpu);
+            let part = folder.path().join("reward");
+            write_reward(&part, &reward, &words, Stored::Bytes).unwrap();
+            let size = |file: &str| folder.path().join(file).metadata().unwrap().len();
+            let all = size("policy/model.safetensors")
+                + size("before/model.safetensors")
+                + size("reward/model.safetensors")
+                + size("reward/reward.safetensors");
+            let most = limits::WEIGHTS;
+            assert!(all < most, "{}: {all} bytes of weights, at most {most}", source.name);
+            // In single precision they would not be.
+            base.write(&part, &*words.vocabulary, Stored::Full).unwrap();
+            assert!(3 * size("reward/model.safetensors") > most, "{}", source.name);
+        }
+        assert_eq!(published, 1, "overnight publishes");
+    }
+
+    #[test]
+    fn a_reward_model_at_a_byte_a_weight_reads_as_the_same_one() {
+        let shape = crate::stages::Shape { n_layers: 2, n_heads: 2, d_model: 32, context: 16 };
+        tch::manual_seed(3);
+        let model = RewardModel::new(&decoder(shape, 30), 2, Device::Cpu);
+        let folder = tempfile::tempdir().unwrap();
+        write_reward(folder.path(), &model, &words(), Stored::Bytes).unwrap();
+        let (again, _) = read_reward(folder.path(), Device::Cpu).unwrap();
+        let ids = Tensor::from_slice(&[1_i64, 5, 9, 2, 7, 4]).view([2, 3]);
+        let of = |model: &RewardModel| tch::no_grad(|| crate::train_reward::scores(model, &ids, 8));
+        let (wanted, got) = (of(&model), of(&again));
+        let apart = (&wanted - got).abs().max().double_value(&[]);
+        let spread = wanted.abs().max().double_value(&[]);
+        assert!(apart < 0.02 * spread, "{apart} of {spread}");
+    }
 }

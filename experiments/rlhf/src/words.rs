@@ -1,15 +1,12 @@
 //! Text and ids of one vocabulary.
 
-use common::data::tokenizer::{Tokenizer, TokenizerError};
-
-/// What a token of a whole word ends with.
-const END_OF_WORD: &str = "</w>";
+use common::data::tokenizer::{TokenizerError, Vocabulary};
 
 /// A vocabulary, and the token that stands between texts.
 #[derive(Debug)]
 pub struct Words {
     /// The vocabulary.
-    pub tokenizer: Tokenizer,
+    pub vocabulary: Box<dyn Vocabulary>,
     /// A line break, or a full stop where the vocabulary has no line break.
     pub separator: i64,
 }
@@ -26,19 +23,19 @@ pub struct NoToken {
 }
 
 impl Words {
-    /// The words of `tokenizer`.
+    /// The words of `vocabulary`.
     ///
     /// # Errors
     /// A vocabulary with neither line break nor full stop.
-    pub fn new(tokenizer: Tokenizer) -> Result<Self, NoToken> {
-        let find = |word| token(&tokenizer, word);
+    pub fn new(vocabulary: Box<dyn Vocabulary>) -> Result<Self, NoToken> {
+        let find = |word| token(&*vocabulary, word);
         let separator = find("\n").or_else(|_| find("."))?;
-        Ok(Self { tokenizer, separator })
+        Ok(Self { vocabulary, separator })
     }
 
     /// The ids of a text.
     pub fn ids(&self, text: &str) -> Vec<i64> {
-        self.tokenizer.encode(text).into_iter().map(i64::from).collect()
+        self.vocabulary.encode(text).into_iter().map(i64::from).collect()
     }
 
     /// The text of ids, in one line.
@@ -47,7 +44,7 @@ impl Words {
     /// An id that is not in the vocabulary.
     pub fn text(&self, ids: &[i64]) -> Result<String, TokenizerError> {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
-        Ok(self.tokenizer.decode(&ids)?.replace('\n', " ").trim().to_owned())
+        Ok(self.vocabulary.decode(&ids)?.replace('\n', " ").trim().to_owned())
     }
 
     /// The id of a word that is one token.
@@ -55,7 +52,7 @@ impl Words {
     /// # Errors
     /// A word that is not.
     pub fn token(&self, word: &str) -> Result<i64, NoToken> {
-        token(&self.tokenizer, word)
+        token(&*self.vocabulary, word)
     }
 
     /// A text by itself, as models read it: the separator, then its ids.
@@ -72,9 +69,7 @@ impl Words {
     }
 }
 
-fn token(tokenizer: &Tokenizer, word: &str) -> Result<i64, NoToken> {
-    let wanted = format!("{word}{END_OF_WORD}");
-    let found = tokenizer.tokens().iter().position(|token| **token == *wanted);
-    let none = || NoToken { word: word.to_owned(), size: tokenizer.vocab_size() };
-    found.map(|id| id as i64).ok_or_else(none)
+fn token(vocabulary: &dyn Vocabulary, word: &str) -> Result<i64, NoToken> {
+    let none = || NoToken { word: word.to_owned(), size: vocabulary.vocab_size() };
+    vocabulary.token(word).map(i64::from).ok_or_else(none)
 }

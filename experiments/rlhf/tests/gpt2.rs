@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use common::data::tokenizer::ByteLevelTokenizer;
 use common::optim::{Adam, Optimizer as _, ParamGroup, named_params};
 use common::weights::decoder::Decoder;
 use rlhf::policy::{Policy, log_probs};
@@ -10,6 +11,7 @@ use rlhf::ppo::advantage::{Variance, whiten};
 use rlhf::ppo::loss::{approxkl, policy_loss, ratio};
 use rlhf::rollout::respond;
 use rlhf::train_reward::AdamForm;
+use rlhf::words::Words;
 use tch::{Device, Kind, Tensor};
 
 /// approxkl, mean over four inner epochs, of one batch of responses to made-up queries with made-up advantages.
@@ -52,4 +54,16 @@ fn the_first_updates_of_pytorch_s_adam_move_gpt_2_several_times_as_far() {
         (first_step(&decoder, AdamForm::Tf1), first_step(&decoder, AdamForm::Pytorch));
     // Published with the trained reward and 512 responses: 0.00037167 and 0.0023673, a factor of 6.4.
     assert!(pytorch > 2.0 * tf1 && tf1 > 0.0, "TF1 {tf1}, PyTorch {pytorch}");
+}
+
+#[test]
+#[ignore = "needs GPT-2's vocabulary: LANDMARKS_GPT2"]
+fn gpt_2_s_own_vocabulary_gives_its_ids() {
+    let folder = PathBuf::from(std::env::var_os("LANDMARKS_GPT2").unwrap());
+    let words = Words::new(Box::new(ByteLevelTokenizer::open(&folder).unwrap())).unwrap();
+    assert_eq!(words.vocabulary.vocab_size(), 50_257);
+    assert_eq!(words.ids("Hello world"), [15_496, 995]);
+    // The full stop of Ziegler et al. 2019 is token 13, the line break of TL;DR 198.
+    assert_eq!(words.token(".").unwrap(), 13);
+    assert_eq!(words.separator, 198);
 }

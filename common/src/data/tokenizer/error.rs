@@ -41,6 +41,17 @@ pub enum TokenizerError {
         /// The file of the vocabulary.
         vocab: PathBuf,
     },
+    /// Files that are no byte-level vocabulary.
+    #[error(
+        "{}: vocab.json and merges.txt are no byte-level vocabulary as GPT-2's: {reason}",
+        folder.display()
+    )]
+    NoBytes {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// An id that is no token of the vocabulary.
     #[error(
         "cannot decode id {id}: the vocabulary has the ids 0 to {}; ids added after it (start, \

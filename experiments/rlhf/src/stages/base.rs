@@ -9,7 +9,7 @@ use common::data::token_corpus::TokenCorpus;
 use common::nn::transformer::{NormPlace, Transformer, TransformerConfig};
 use common::rng;
 use common::training_run::{Spec, TrainingRun};
-use common::weights::decoder::Decoder;
+use common::weights::decoder::{Decoder, Stored};
 use tch::Tensor;
 use tch::nn::VarStore;
 
@@ -59,7 +59,7 @@ pub(super) fn train(
         test: &spread(&corpus, Part::Test, cfg.length, cfg.val_windows)?,
     };
     let ended = language::train(seed, cfg, &vs, &net, &text, run)?;
-    Decoder::of(&vs, "", &shape).write(&kept(spec), &corpus.tokenizer, false)?;
+    Decoder::of(&vs, "", &shape).write(&kept(spec), &corpus.tokenizer, Stored::Full)?;
     Ok(ended)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use common::training_run::{Spec, TrainingRun};
-use common::weights::decoder::Decoder;
+use common::weights::decoder::{Decoder, Stored};
 use tch::nn::VarStore;
 
 use super::texts::Texts;
@@ -48,6 +48,6 @@ pub(super) fn train(
     };
     let mut ended = language::train(seed, cfg, &vs, &net, &text, run)?;
     ended.insert("before/test_loss".to_owned(), before);
-    Decoder::of(&vs, "", net.config()).write(&kept(spec), &words.tokenizer, false)?;
+    Decoder::of(&vs, "", net.config()).write(&kept(spec), &*words.vocabulary, Stored::Full)?;
     Ok(ended)
 }

@@ -9,6 +9,7 @@ use common::nn::transformer::Transformer;
 use common::rng;
 use common::rows::write_rows;
 use common::training_run::{Spec, TrainingRun};
+use common::weights::decoder::Stored;
 use tch::nn::VarStore;
 use tch::{Kind as Dtype, Tensor};
 
@@ -63,7 +64,7 @@ pub(super) fn train(
         ValueNet::Shared => None,
         ValueNet::Separate => Some(reward.decoder()),
     };
-    let mut policy = Policy::new(&start, value.as_ref(), cfg.ema.is_some(), device);
+    let policy = Policy::new(&start, value.as_ref(), cfg.ema.is_some(), device);
     let held = VarStore::new(device);
     let reference = start.model(&held.root(), start.config.n_layers);
     let queries = texts.queries(Part::Train, task.queries, task, &words)?;
@@ -73,7 +74,7 @@ pub(super) fn train(
             let corpus = books.corpus(&shelf, &spec.lookup)?;
             ensure!(corpus.sha256 == *sha256, "{}: changed since the run was planned", shelf.name);
             ensure!(
-                corpus.tokenizer.digest() == words.tokenizer.digest(),
+                corpus.tokenizer.digest() == words.vocabulary.digest(),
                 "base.books.vocabulary: the books are in another vocabulary than the base; wanted the one that it was \
                  trained with"
             );
@@ -101,7 +102,7 @@ pub(super) fn train(
         ptx: cfg.ptx.is_some().then_some(&of_books as &dyn Fn(u64) -> Tensor),
         end,
     };
-    let mut ended = train_policy::train(seed, cfg, &mut policy, &setting, run)?;
+    let mut ended = train_policy::train(seed, cfg, &policy, &setting, run)?;
 
     // What has come of it, on queries that it never saw.
     let trained = policy.decoder();
@@ -120,11 +121,11 @@ pub(super) fn train(
         ended.insert("books/loss".to_owned(), now);
         ended.insert("books/tax".to_owned(), now - before);
     }
-    trained.write(&kept(spec), &words.tokenizer, false)?;
+    trained.write(&kept(spec), &*words.vocabulary, Stored::Full)?;
     if *publish {
-        trained.write(&run.path().join("policy"), &words.tokenizer, true)?;
-        start.write(&run.path().join("before"), &words.tokenizer, true)?;
-        write_reward(&run.path().join("reward"), &reward, &words, true)?;
+        trained.write(&run.path().join("policy"), &*words.vocabulary, Stored::Bytes)?;
+        start.write(&run.path().join("before"), &*words.vocabulary, Stored::Bytes)?;
+        write_reward(&run.path().join("reward"), &reward, &words, Stored::Bytes)?;
     }
     Ok(ended)
 }

@@ -6,6 +6,7 @@ use common::nn::transformer::Transformer;
 use common::rng;
 use common::rows::write_rows;
 use common::training_run::{Spec, TrainingRun};
+use common::weights::decoder::Stored;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::VarStore;
@@ -62,7 +63,7 @@ pub(super) fn train(
     rng::seed_torch(seed, "reward head", 0);
     let mut model = RewardModel::new(&start, layers, run.device());
     let mut ended = train_reward::train(seed, cfg, &mut model, &learned, &[], &samples, run)?;
-    write_reward(&kept(spec), &model, &words, false)?;
+    write_reward(&kept(spec), &model, &words, Stored::Full)?;
     let scale = ended.get(LEARNED_SCALE).copied().unwrap_or(1.0);
     let judgements = judge(&model, &held_out, &tested, scale);
     ended.extend(summary(&judgements, &tested));
@@ -109,7 +110,7 @@ pub(super) fn proxy(
     rng::seed_torch(seed, "reward head", layers as u64);
     let mut model = RewardModel::new(&start, layers, run.device());
     let mut ended = train_reward::train(seed, cfg, &mut model, &all, &val, &samples, run)?;
-    write_reward(&kept(spec), &model, &words, false)?;
+    write_reward(&kept(spec), &model, &words, Stored::Full)?;
     ended.insert("n_comparisons".to_owned(), all.len() as f64);
     ended.insert("parameters".to_owned(), model.body.config().non_embedding_parameters() as f64);
     Ok(ended)
