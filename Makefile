@@ -64,7 +64,7 @@ lint: setup ## check formatting and lints
 	@$(cargo) clippy --release --workspace --all-targets -- -D warnings
 
 bench: setup ## time the hot paths beside PyTorch
-	@for table in run data_parallel photos tokenizer language_model fits; do $(clean) bench/$$table; done
+	@for table in run data_parallel photos tokenizer language_model fits small_models rlhf; do $(clean) bench/$$table; done
 
 report: ledger ## write results/ledger.csv and results/index.html from what is in results/
 	@$(ledger_run) report
