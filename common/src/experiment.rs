@@ -98,6 +98,12 @@ impl Finished {
     }
 }
 
+/// What the label of a curve of [`Finished::reference`] on `of` ends with, in a figure of `data`.
+pub fn of_reference(of: &str, data: &str) -> String {
+    let text = if of == data { String::new() } else { format!(" on {of}") };
+    format!(", {LONG}{text}")
+}
+
 /// An unknown study.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: no such study; there are {known}{}", nearest.as_ref().map_or_else(String::new, |n| format!("; did you mean `{n}`?")))]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use common::experiment::of_reference;
 use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 use ledger::stats::{Scale, mean_over_seeds};
 
@@ -27,7 +28,8 @@ pub(crate) fn pretraining(data: &str, curves: &[Curve], published: &[Curve]) -> 
             let label = format!("{}, {millions:.1}M parameters{whose}", curve.model);
             Series::new(label, style, of(curve).clone()).colour(slot)
         };
-        let long = published.iter().map(|curve| line(curve, Style::Dashed, ", overnight"));
+        let dashed = |curve| line(curve, Style::Dashed, &of_reference(&curve.data, data));
+        let long = published.iter().map(dashed);
         curves.iter().map(|curve| line(curve, Style::Line, "")).chain(long).collect()
     };
     let panel = |title: &str, series| Panel {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use common::experiment::of_reference;
 use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 
 use crate::studies::emergence::Point;
@@ -30,7 +31,8 @@ pub(crate) fn bits_per_byte(data: &str, curves: &[Curve], published: &[Curve]) -
             Series::new(format!("{} units{whose}", curve.hidden), style, of(curve).clone())
                 .colour(slot)
         };
-        let long = published.iter().map(|curve| line(curve, Style::Dashed, ", overnight"));
+        let dashed = |curve| line(curve, Style::Dashed, &of_reference(&curve.data, data));
+        let long = published.iter().map(dashed);
         curves.iter().map(|curve| line(curve, Style::Line, "")).chain(long).collect()
     };
     let panel = |title: &str, series| Panel {

@@ -438,8 +438,7 @@ pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
     }
     let published = curves(&finished.reference()?)?;
     let draw = |(data, curves): (String, Vec<Curve>)| {
-        let long: Vec<Curve> = published.iter().filter(|c| c.data == data).cloned().collect();
-        (format!("loss-{data}"), figures::pretraining(&data, &curves, &long))
+        (format!("loss-{data}"), figures::pretraining(&data, &curves, &published))
     };
     Ok(by_data.into_iter().map(draw).collect())
 }

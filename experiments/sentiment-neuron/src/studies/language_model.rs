@@ -217,8 +217,8 @@ pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
     }
     let published = curves(&finished.reference()?)?;
     let draw = |(data, curves): (String, Vec<Curve>)| {
-        let long: Vec<Curve> = published.iter().filter(|c| c.data == data).cloned().collect();
-        (format!("bits-per-byte-{data}"), figures::bits_per_byte(&data, &curves, &long))
+        let figure = figures::bits_per_byte(&data, &curves, &published);
+        (format!("bits-per-byte-{data}"), figure)
     };
     Ok(by_data.into_iter().map(draw).collect())
 }
