@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 mod configuration;
 mod folder;
@@ -220,20 +221,23 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     // A bare name lies in the current folder.
     let named = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = named.unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".writing-")
-        .tempfile_in(folder)
-        .map_err(io_error(folder))?;
+    let mut file = temporary_in(folder).map_err(io_error(folder))?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io_error(path))?;
-    // A temporary file is private to its owner; a result is not.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(mode).map_err(io_error(path))?;
-    }
     file.persist(path).map_err(|error| io_error(path)(error.error))?;
     Ok(())
+}
+
+/// A file in `folder` that is removed unless it is given a name; as readable as any other file, where temporary ones are
+/// private to their owner.
+///
+/// # Errors
+/// A folder that cannot be written to.
+pub fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".writing-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
+    builder.tempfile_in(folder)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::catalog::FileEntry;
 use super::error::DataError;
-use ledger::run::hex;
+use ledger::run::{hex, temporary_in};
 
 /// sha256 of a file, in hex.
 ///
@@ -181,10 +181,7 @@ fn join(root: &Path, path: &Path) -> PathBuf {
 pub(crate) fn write_atomically(path: &Path, parts: &[&[u8]]) -> Result<(), DataError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".part-")
-        .tempfile_in(folder)
-        .map_err(DataError::io(folder, "write into"))?;
+    let mut temporary = temporary_in(folder).map_err(DataError::io(folder, "write into"))?;
     for part in parts {
         temporary.write_all(part).map_err(DataError::io(path, "write"))?;
     }

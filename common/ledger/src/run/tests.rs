@@ -158,3 +158,15 @@ fn a_damaged_record_is_named() {
     assert!(error.contains("run.json"), "{error}");
     assert!(open(root.path(), 0.1, Existing::Overwrite).is_ok());
 }
+
+#[cfg(unix)]
+#[test]
+fn others_may_read_what_is_written_as_they_may_any_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let [ours, usual] = ["ours", "usual"].map(|name| folder.path().join(name));
+    write_atomic(&ours, b"text").unwrap();
+    fs::write(&usual, b"text").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&ours), mode(&usual));
+}

@@ -10,6 +10,7 @@ use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use ledger::run::temporary_in;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -211,10 +212,7 @@ impl Writer {
     ) -> Result<Self, TokenizerError> {
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
-        let temporary = tempfile::Builder::new()
-            .prefix(".part-")
-            .tempfile_in(folder)
-            .map_err(DataError::io(folder, "write into"))?;
+        let temporary = temporary_in(folder).map_err(DataError::io(folder, "write into"))?;
         let token_bytes = if vocab_size <= 1 << 16 { 2 } else { 4 };
         let header =
             Header { origin, token_bytes, n_tokens: 0, n_unknown: 0, documents: Vec::new() };

@@ -1,9 +1,9 @@
 //! The prepared file while it is written.
 
-use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+use ledger::run::temporary_in;
 
 use super::{Chunk, PrepareOptions};
 use crate::data::error::DataError;
@@ -33,11 +33,7 @@ impl<'a> Writer<'a> {
         folder: &Path,
         options: &'a PrepareOptions,
     ) -> Result<Self, PhotosError> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".part-")
-            .permissions(fs::Permissions::from_mode(0o666)) // less the umask: others may read it
-            .tempfile_in(folder)
-            .map_err(DataError::io(folder, "write into"))?;
+        let mut file = temporary_in(folder).map_err(DataError::io(folder, "write into"))?;
         file.seek(SeekFrom::Start(PIXELS_AT as u64))
             .map_err(DataError::io(folder, "write into"))?;
         Ok(Self {
