@@ -20,8 +20,10 @@ extern "C" __attribute__((visibility("default"))) int shim_nccl(void *store, int
         c10::make_intrusive<c10d::ProcessGroupNCCL>(
             *static_cast<c10::intrusive_ptr<c10d::Store> *>(store), rank, size, options);
     return 0;
+  } catch (const c10::Error &err) {
+    std::snprintf(error, error_size, "%s", err.what_without_backtrace());
   } catch (const std::exception &err) {
     std::snprintf(error, error_size, "%s", err.what());
-    return 1;
   }
+  return 1;
 }

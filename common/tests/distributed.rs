@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use common::checkpoint::{read_safetensors, write_safetensors};
@@ -13,47 +13,24 @@ use common::optim::{Optimizer as _, ParamGroup, Sgd, SgdConfig, SgdForm, named_p
 use common::rng;
 use tch::nn::{self, Module as _, VarStore};
 use tch::{Device, Kind, Tensor};
+use testing::{Running, free_port, place, several, together};
 
 /// Says to a process what it is to do; without it, the test of that name does nothing.
 const ROLE: &str = "LANDMARKS_TEST_ROLE";
 /// Where it leaves what it found.
 const FOLDER: &str = "LANDMARKS_TEST_FOLDER";
 
-fn start(role: &str, rank: usize, size: usize, port: u16, folder: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["one_of_several_processes", "--exact", "--nocapture", "--test-threads=1"])
-        .env(ROLE, role)
-        .env(FOLDER, folder)
-        .env("RANK", rank.to_string())
-        .env("WORLD_SIZE", size.to_string())
-        .env("MASTER_ADDR", "127.0.0.1")
-        .env("MASTER_PORT", port.to_string())
-        .env("LANDMARKS_TIMEOUT_S", if role == "missing" { "2" } else { "120" })
-        .env("OMP_NUM_THREADS", "1")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+/// This program as a process that does what `role` says.
+fn command(role: &str, folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["one_of_several_processes", "--exact", "--nocapture", "--test-threads=1"]);
+    command.env(ROLE, role).env(FOLDER, folder).env("OMP_NUM_THREADS", "1");
+    command
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Runs `role` in `size` processes and returns what each put out.
-fn all(role: &str, size: usize, folder: &Path) -> Vec<Output> {
-    let port = free_port();
-    let children: Vec<Child> =
-        (0..size).map(|rank| start(role, rank, size, port, folder)).collect();
-    children.into_iter().map(|child| child.wait_with_output().unwrap()).collect()
-}
-
-fn assert_good(outputs: &[Output]) {
-    for (rank, output) in outputs.iter().enumerate() {
-        let said = String::from_utf8_lossy(&output.stdout);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "process {rank}: {said}{error}");
-    }
+/// Runs `role` in `size` processes, to their good end.
+fn all(role: &str, size: usize, folder: &Path) {
+    together(size, |_| command(role, folder));
 }
 
 #[test]
@@ -66,11 +43,9 @@ fn one_of_several_processes() {
         "lose" => lose(),
         "missing" => {
             let error = World::join(Device::Cpu).unwrap_err().to_string();
-            let port = std::env::var("MASTER_PORT").unwrap();
-            assert!(
-                error.contains(&format!("127.0.0.1:{port} (MASTER_ADDR:MASTER_PORT)")),
-                "{error}"
-            );
+            let [host, port] = ["MASTER_ADDR", "MASTER_PORT"].map(|n| std::env::var(n).unwrap());
+            let address = format!("{host}:{port} (MASTER_ADDR:MASTER_PORT)");
+            assert!(error.contains(&address), "{error}");
         }
         other => panic!("{other}"),
     }
@@ -133,7 +108,7 @@ fn train() {
 fn two_and_four_processes_train_as_one_does() {
     let folder = tempfile::tempdir().unwrap();
     for size in [1, 2, 4] {
-        assert_good(&all("train", size, folder.path()));
+        all("train", size, folder.path());
     }
     let read = |rank: usize, size: usize| {
         read_safetensors(&folder.path().join(format!("{rank}-of-{size}.safetensors"))).unwrap()
@@ -218,7 +193,7 @@ fn talk() {
 #[test]
 fn processes_tell_each_other_what_they_need_to_know() {
     let folder = tempfile::tempdir().unwrap();
-    assert_good(&all("talk", 3, folder.path()));
+    all("talk", 3, folder.path());
 }
 
 fn unused_parameter() {
@@ -234,7 +209,7 @@ fn unused_parameter() {
 #[test]
 fn a_parameter_without_a_gradient_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    assert_good(&all("unused", 2, folder.path()));
+    all("unused", 2, folder.path());
 }
 
 /// Process 1 of three dies in the middle of it; the others say so.
@@ -260,18 +235,31 @@ fn lose() {
 #[test]
 fn a_process_that_was_killed_is_named_by_the_others() {
     let (folder, begun) = (tempfile::tempdir().unwrap(), Instant::now());
-    let outputs = all("lose", 3, folder.path());
+    let started = several(3, |_| command("lose", folder.path()));
+    let outputs: Vec<Output> = started.into_iter().map(Running::end).collect();
     assert!(!outputs[1].status.success());
     // The first keeps the store: whoever looks after it has left says that it has.
-    assert_good(&outputs[..1]);
+    assert!(outputs[0].status.success(), "{:?}", outputs[0]);
     assert!(begun.elapsed() < Duration::from_secs(90), "took {:?}", begun.elapsed());
 }
 
 #[test]
-fn an_address_where_nobody_is_and_a_port_in_use_are_named() {
+fn an_address_where_nobody_is_a_wrong_host_and_a_port_in_use_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let waits = start("missing", 1, 2, free_port(), folder.path());
-    let taken = TcpListener::bind("0.0.0.0:0").unwrap();
-    let refused = start("missing", 0, 2, taken.local_addr().unwrap().port(), folder.path());
-    assert_good(&[waits.wait_with_output().unwrap(), refused.wait_with_output().unwrap()]);
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let start = |rank: usize, host: &str, port: u16| {
+        let mut command = command("missing", folder.path());
+        place(&mut command, rank, 2, port);
+        command.env("MASTER_ADDR", host).env("LANDMARKS_TIMEOUT_S", "2");
+        Running::start(command)
+    };
+    let started = [
+        start(1, "127.0.0.1", free_port()),
+        start(1, "nowhere.invalid", free_port()),
+        start(0, "127.0.0.1", listener.local_addr().unwrap().port()),
+    ];
+    for one in started {
+        let output = one.end();
+        assert!(output.status.success(), "{output:?}");
+    }
 }

@@ -1,9 +1,10 @@
 //! `setup/install-libtorch` as a process, with a Python that only pretends to install.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use assert_cmd::Command;
 use predicates::prelude::*;
@@ -28,6 +29,9 @@ echo > "$target/torch/lib/libtorch_cpu.so"
 echo "__version__ = '${FAKE_VERSION:-2.13.0+cu130}'" > "$target/torch/version.py"
 "#;
 
+/// The script that builds the shim over libtorch.
+const BUILD_SCRIPT: &str = "common/build.rs";
+
 /// A work tree with the real scripts, the pretended Python and an empty cache.
 struct Tree {
     dir: tempfile::TempDir,
@@ -38,6 +42,8 @@ impl Tree {
         let tree = Self { dir: tempfile::tempdir().unwrap() };
         let mut copy = Command::new("cp");
         copy.arg("-r").arg(repository().join("setup")).arg(tree.dir.path()).assert().success();
+        fs::create_dir(tree.path("common")).unwrap();
+        fs::write(tree.path(BUILD_SCRIPT), "").unwrap();
         tree.script("python", PYTHON);
         tree
     }
@@ -107,6 +113,20 @@ fn it_installs_once_and_then_only_looks() {
     for option in ["--require-hashes", "--no-deps", "requirements-cpu.txt"] {
         assert!(calls[0].contains(option), "{option} is missing: {}", calls[0]);
     }
+}
+
+#[test]
+fn a_link_to_another_libtorch_has_the_shim_built_again() {
+    let tree = Tree::new();
+    let script = || File::options().write(true).open(tree.path(BUILD_SCRIPT)).unwrap();
+    let changed = |kind: &str| {
+        script().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        tree.install(&[]).arg(kind).assert().success();
+        script().metadata().unwrap().modified().unwrap() != SystemTime::UNIX_EPOCH
+    };
+    assert!(changed("cpu"), "the first");
+    assert!(!changed("cpu"), "it only looked");
+    assert!(changed("gpu"), "with NCCL's headers");
 }
 
 #[test]

@@ -4,13 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output};
 
-/// How long a run may take to write its first rows; the machine may be busy.
-const PATIENCE: Duration = Duration::from_mins(2);
+use testing::{Running, together, wait_until};
 
 struct Place(tempfile::TempDir);
 
@@ -125,9 +122,7 @@ fn rows(run: &Path) -> Vec<Vec<String>> {
 
 /// Runs a study and stops it when `run` has so many rows; it must not have ended by itself.
 fn stop_after(place: &Place, study: &str, args: &[&str], run: &str, n: usize) {
-    let mut command = place.run(study, args);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let begun = Instant::now();
+    let running = Running::start(place.run(study, args));
     let n_rows = || {
         let presets = fs::read_dir(place.path("results/gpt1")).ok();
         let preset = presets.and_then(|mut d| d.next()).map(|entry| entry.unwrap().path());
@@ -135,13 +130,9 @@ fn stop_after(place: &Place, study: &str, args: &[&str], run: &str, n: usize) {
         let text = path.and_then(|path| fs::read_to_string(path).ok());
         text.map_or(0, |text| text.lines().count().saturating_sub(1))
     };
-    while n_rows() < n {
-        assert!(begun.elapsed() < PATIENCE, "no rows after {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    assert_eq!(child.wait().unwrap().code(), Some(143));
+    wait_until("rows", || n_rows() >= n);
+    running.signal("TERM");
+    assert_eq!(running.end().status.code(), Some(143));
 }
 
 #[test]
@@ -178,19 +169,7 @@ fn two_processes_pre_train_together() {
     let place = Place::new();
     let models = "pretrain.models=[{name=\"transformer\", layers={transformer={n_layers=2, n_heads=2, \
                   d_model=16}}, tokens=38400, lr=[1e-2]}]";
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port().to_string();
-    drop(listener);
-    let start = |rank: usize| {
-        let mut command = place.run("pretrain", &["--set", models]);
-        command.env("RANK", rank.to_string()).env("WORLD_SIZE", "2");
-        command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", &port);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    for child in [start(0), start(1)] {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-    }
+    together(2, |_| place.run("pretrain", &["--set", models]));
     let run = place.results().join("pretrain/own-books/transformer/seed-0");
     assert!(fs::read_to_string(run.join("run.json")).unwrap().contains("\"world_size\": 2"));
     let rows = rows(&run);
@@ -219,6 +198,36 @@ fn a_stopped_fine_tuning_goes_on_and_ends_as_an_unbroken_one() {
     assert_eq!(rows(&a), rows(&b));
     let predictions = |run: &Path| fs::read_to_string(run.join("predictions.csv")).unwrap();
     assert_eq!(predictions(&a), predictions(&b));
+}
+
+#[test]
+fn two_processes_fine_tune_as_one_does() {
+    const RUN: &str = "finetune/sst-2/pretrained/seed-0";
+    // Without dropout, whose masks differ between processes.
+    let args = [
+        "--set",
+        "tuning.config.dropout={residual=0.0, embedding=0.0, attention=0.0}",
+        "--set",
+        "tuning.config.classifier_dropout=0.0",
+        "--set",
+        "tuning.config.epochs=3",
+    ];
+    let (alone, pair) = (Place::new(), Place::new());
+    for place in [&alone, &pair] {
+        place.ok("pretrain", &args);
+    }
+    alone.ok("finetune", &args);
+    together(2, |_| pair.run("finetune", &args));
+
+    let record = fs::read_to_string(pair.results().join(RUN).join("run.json")).unwrap();
+    assert!(record.contains("\"world_size\": 2"), "{record}");
+    let (one, two) = (rows(&alone.results().join(RUN)), rows(&pair.results().join(RUN)));
+    assert_eq!((one.len(), two.len()), (3, 3), "a row for each epoch");
+    for (one, two) in one.iter().flatten().zip(two.iter().flatten()) {
+        let [wanted, found] = [one, two].map(|cell| cell.parse::<f64>().unwrap());
+        // The same sums in another order, and what 75 updates make of that.
+        assert!((found - wanted).abs() <= 1e-3 * wanted.abs(), "{wanted} {found}");
+    }
 }
 
 #[test]

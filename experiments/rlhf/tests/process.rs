@@ -5,13 +5,11 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
-/// How long a run may take to write its first rows; the machine may be busy.
-const PATIENCE: Duration = Duration::from_mins(4);
+use testing::{Running, together, wait_until};
+
 const WORDS: [&str; 12] =
     ["the", "old", "house", "stood", "by", "a", "river", "and", "no", "one", "dull", "bright"];
 
@@ -167,13 +165,7 @@ const LONG: [&str; 12] = [
 fn ppo_that_was_stopped_ends_as_an_unbroken_one_and_raises_its_reward() {
     let (unbroken, stopped) = (Place::new(), Place::new());
     unbroken.ok("sentiment", &LONG);
-    let mut child = stopped
-        .run("sentiment", &LONG)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let begun = Instant::now();
+    let running = Running::start(stopped.run("sentiment", &LONG));
     let policy = "sentiment/own-comparisons/adaptive/seed-0";
     let n_rows = || {
         let results = stopped.path("results/rlhf");
@@ -181,13 +173,9 @@ fn ppo_that_was_stopped_ends_as_an_unbroken_one_and_raises_its_reward() {
         let path = preset.map(|e| e.unwrap().path().join(policy).join("metrics.csv"));
         path.and_then(|p| fs::read_to_string(p).ok()).map_or(0, |text| text.lines().count())
     };
-    while n_rows() < 8 {
-        assert!(begun.elapsed() < PATIENCE, "no rows after {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    assert_eq!(child.wait().unwrap().code(), Some(143));
+    wait_until("rows", || n_rows() >= 8);
+    running.signal("TERM");
+    assert_eq!(running.end().status.code(), Some(143));
     let cut = rows(&stopped.results().join(policy)).len();
     assert!(cut < 60, "it had ended before it was stopped");
     let mut again = LONG.to_vec();
@@ -216,19 +204,7 @@ fn ppo_that_was_stopped_ends_as_an_unbroken_one_and_raises_its_reward() {
 #[test]
 fn two_processes_learn_from_their_shares_of_queries() {
     let place = Place::new();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port().to_string();
-    drop(listener);
-    let start = |rank: usize| {
-        let mut command = place.run("sentiment", &LONG);
-        command.env("RANK", rank.to_string()).env("WORLD_SIZE", "2");
-        command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", &port);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    for child in [start(0), start(1)] {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-    }
+    together(2, |_| place.run("sentiment", &LONG));
     let run = place.results().join("sentiment/own-comparisons/adaptive/seed-0");
     assert!(fs::read_to_string(run.join("run.json")).unwrap().contains("\"world_size\": 2"));
     assert_eq!(rows(&run).len(), 60);

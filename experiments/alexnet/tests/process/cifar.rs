@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::json;
+use testing::Running;
 
 use crate::outcome::Outcome;
 use crate::pictures;
-use crate::place::{Place, Running, assert_code, fails, read_json, stdout, succeeds};
+use crate::place::{Place, assert_code, fails, read_json, stdout, succeeds};
 
 const VARIANTS: [&str; 7] = [
     "caffe-quick",

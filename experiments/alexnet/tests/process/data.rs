@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::place::{Place, Running, assert_code, fails, files, stderr, stdout, wait_until};
+use testing::{Running, wait_until};
+
+use crate::place::{Place, assert_code, fails, files, stderr, stdout};
 
 /// `run` on the folder called `data` fails with exit code 1, says `words`, and begins nothing.
 #[track_caller]

@@ -2,8 +2,10 @@
 
 use std::fs::{self, File};
 
+use testing::Running;
+
 use crate::outcome::assert_as_unbroken;
-use crate::place::{LONG, LONG_RUNS, Place, Running, assert_code, fails, succeeds};
+use crate::place::{LONG, LONG_RUNS, Place, assert_code, fails, succeeds};
 
 #[test]
 fn a_folder_that_another_process_holds_is_left_alone() {

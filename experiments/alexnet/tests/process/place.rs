@@ -1,13 +1,11 @@
 //! A place of its own for each test: data, cache and results, and the binary started on them.
 
 use std::fs;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::{Command, Output};
 
 use serde_json::Value;
+use testing::{Running, wait_until};
 
 use crate::pictures;
 
@@ -29,9 +27,6 @@ pub(crate) const LONG: [&str; 12] = [
 ];
 /// The runs of [`LONG`] in their order.
 pub(crate) const LONG_RUNS: [&str; 2] = ["authors-relu", "standardised-relu"];
-
-/// How long anything may take before a test gives up; the machine may be busy.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Data, cache and results of one test; removed at its end.
 pub(crate) struct Place {
@@ -128,60 +123,6 @@ impl Place {
     /// Names of everything below `results`; none when there is no such folder.
     pub(crate) fn results(&self) -> Vec<PathBuf> {
         files(&self.path("results"))
-    }
-}
-
-/// A process that leads a group of its own; the group is killed when a test fails before its end.
-pub(crate) struct Running(Option<Child>);
-
-impl Running {
-    pub(crate) fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(Some(command.process_group(0).spawn().unwrap()))
-    }
-
-    /// Sends a signal to the process alone, as `kill` does.
-    pub(crate) fn signal(&self, signal: &str) {
-        kill(signal, &self.id().to_string());
-    }
-
-    /// Sends a signal to the process and those that it started, as a terminal does.
-    pub(crate) fn signal_all(&self, signal: &str) {
-        kill(signal, &format!("-{}", self.id()));
-    }
-
-    /// Waits until the process and those that it started have closed their output.
-    pub(crate) fn end(mut self) -> Output {
-        self.0.take().unwrap().wait_with_output().unwrap()
-    }
-
-    fn id(&self) -> u32 {
-        self.0.as_ref().unwrap().id()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
-            // Not yet waited for, so its number is still its own.
-            kill("KILL", &format!("-{}", child.id()));
-            child.wait().unwrap();
-        }
-    }
-}
-
-fn kill(signal: &str, whom: &str) {
-    let script = r#"kill -s "$0" -- "$1""#;
-    let status = Command::new("/bin/sh").args(["-c", script, signal, whom]).status().unwrap();
-    assert!(status.success(), "kill -s {signal} {whom}: {status}");
-}
-
-/// Waits until `ready`; fails saying for what.
-pub(crate) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !ready() {
-        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
-        sleep(Duration::from_millis(5));
     }
 }
 

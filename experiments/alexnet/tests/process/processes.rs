@@ -1,41 +1,13 @@
 //! Several processes that train together, started as `torchrun` starts them.
 
 use std::fs;
-use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
 
 use ledger::metrics;
+use testing::{several, together};
 
-use crate::place::{LONG, LONG_RUNS, Place, Running, assert_code, fails, stderr};
-
-/// Starts `run` with `args` as several processes; `also` has what one of them gets besides.
-fn start(
-    place: &Place,
-    size: usize,
-    args: &[&str],
-    also: impl Fn(usize) -> Vec<&'static str>,
-) -> Vec<Running> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port().to_string();
-    drop(listener);
-    let one = |rank: usize| {
-        let mut command = place.run(args);
-        command.args(also(rank));
-        for (name, value) in [("RANK", rank), ("WORLD_SIZE", size), ("LOCAL_RANK", rank)] {
-            command.env(name, value.to_string());
-        }
-        command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", &port);
-        command.env("LANDMARKS_TIMEOUT_S", "60");
-        Running::start(command)
-    };
-    (0..size).map(one).collect()
-}
-
-/// As [`start`] without anything besides; all must end well.
-fn together(place: &Place, size: usize, args: &[&str]) {
-    for running in start(place, size, args, |_| Vec::new()) {
-        assert_code(&running.end(), 0);
-    }
-}
+use crate::place::{LONG, LONG_RUNS, Place, assert_code, fails, stderr, succeeds};
 
 /// Losses of a run by step.
 fn losses(place: &Place, variant: &str) -> Vec<(u64, f64)> {
@@ -51,8 +23,8 @@ fn weights(place: &Place, variant: &str) -> Vec<u8> {
 #[test]
 fn two_processes_lose_what_one_loses() {
     let (alone, pair) = (Place::new(), Place::new());
-    crate::place::succeeds(alone.run(&LONG));
-    together(&pair, 2, &LONG);
+    succeeds(alone.run(&LONG));
+    together(2, |_| pair.run(&LONG));
     for variant in LONG_RUNS {
         let (one, two) = (losses(&alone, variant), losses(&pair, variant));
         assert_eq!(one.len(), two.len());
@@ -75,8 +47,8 @@ fn two_processes_lose_what_one_loses() {
 #[test]
 fn when_one_process_is_killed_the_other_names_it_and_both_go_on_exactly() {
     let (unbroken, place) = (Place::new(), Place::new());
-    together(&unbroken, 2, &LONG);
-    let mut running = start(&place, 2, &LONG, |_| Vec::new());
+    together(2, |_| unbroken.run(&LONG));
+    let mut running = several(2, |_| place.run(&LONG));
     place.wait_for_rows(LONG_RUNS[0], 3);
     running[1].signal("KILL");
     let first = running.remove(0).end();
@@ -85,7 +57,7 @@ fn when_one_process_is_killed_the_other_names_it_and_both_go_on_exactly() {
     assert!(place.checkpoints(LONG_RUNS[0]).join("LATEST").exists());
     drop(running);
 
-    together(&place, 2, &[LONG.as_slice(), &["--resume"]].concat());
+    together(2, |_| place.resume(&LONG));
     for variant in LONG_RUNS {
         assert_eq!(losses(&place, variant), losses(&unbroken, variant));
         assert!(weights(&place, variant) == weights(&unbroken, variant), "{variant}");
@@ -96,8 +68,8 @@ fn when_one_process_is_killed_the_other_names_it_and_both_go_on_exactly() {
 #[test]
 fn processes_with_other_flags_are_refused() {
     let place = Place::new();
-    let also = |rank| if rank == 1 { vec!["--set", "relu-vs-tanh.batch=16"] } else { Vec::new() };
-    for running in start(&place, 2, &["--seed", "0"], also) {
+    let other = ["--seed", "0", "--set", "relu-vs-tanh.batch=16"];
+    for running in several(2, |rank| place.run(if rank == 1 { &other } else { &other[..2] })) {
         let output = running.end();
         assert_code(&output, 1);
         let said = stderr(&output);
@@ -109,9 +81,54 @@ fn processes_with_other_flags_are_refused() {
 }
 
 #[test]
+fn processes_of_another_build_are_refused() {
+    let place = Place::new();
+    let other = place.path("alexnet");
+    // A byte behind the end of a program changes nothing but its hash. By another process: a program that this one
+    // still holds open for writing does not start.
+    let script = r#"cp "$0" "$1" && printf x >> "$1""#;
+    let mut copy = Command::new("/bin/sh");
+    copy.args(["-c", script, env!("CARGO_BIN_EXE_alexnet")]).arg(&other);
+    assert!(copy.status().unwrap().success());
+    let libtorch = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.libtorch/lib");
+    let start = |rank| {
+        let run = place.run(&["--seed", "0"]);
+        if rank == 0 {
+            return run;
+        }
+        let args: Vec<&str> = run.get_args().map(|arg| arg.to_str().unwrap()).collect();
+        let mut run = place.prepared(Command::new(&other), &args);
+        run.env("LD_LIBRARY_PATH", libtorch); // its run path leads elsewhere
+        run
+    };
+    for running in several(2, start) {
+        let output = running.end();
+        assert_code(&output, 1);
+        let said = stderr(&output);
+        assert!(said.contains("process 1 was not started like process 0: program ("), "{said}");
+    }
+}
+
+#[test]
+fn processes_on_gpus_that_are_not_there_end_at_once() {
+    if Path::new("/dev/nvidiactl").exists() {
+        eprintln!("skipped: this machine has a GPU");
+        return;
+    }
+    let place = Place::new();
+    let args = ["run", "--preset", "smoke", "--data", "data", "--device", "cuda"];
+    for running in several(2, |_| place.alexnet(&args)) {
+        let output = running.end();
+        assert_code(&output, 1);
+        let said = stderr(&output);
+        assert!(said.contains("--device cuda: no NVIDIA driver"), "{said}");
+    }
+}
+
+#[test]
 fn a_batch_that_the_processes_cannot_share_is_refused() {
     let place = Place::new();
-    for running in start(&place, 3, &["--seed", "0"], |_| Vec::new()) {
+    for running in several(3, |_| place.run(&["--seed", "0"])) {
         let output = running.end();
         assert_code(&output, 1);
         let said = stderr(&output);
@@ -125,7 +142,7 @@ fn a_batch_that_the_processes_cannot_share_is_refused() {
 #[test]
 fn another_number_of_processes_goes_on_only_when_told_to() {
     let place = Place::new();
-    let running = start(&place, 2, &LONG, |_| Vec::new());
+    let running = several(2, |_| place.run(&LONG));
     place.wait_for_rows(LONG_RUNS[0], 3);
     for one in &running {
         one.signal("TERM");
@@ -137,7 +154,7 @@ fn another_number_of_processes_goes_on_only_when_told_to() {
     fails(place.resume(&LONG), 1, &["world_size", "--allow-inexact"]);
     let mut inexact = place.resume(&LONG);
     inexact.arg("--allow-inexact");
-    crate::place::succeeds(inexact);
+    succeeds(inexact);
     let record = place.record(LONG_RUNS[0]);
     assert_eq!((&record["status"], &record["inexact"]), (&"complete".into(), &true.into()));
 }

@@ -5,10 +5,10 @@ use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
+use testing::{Running, wait_until};
+
 use crate::outcome::assert_as_unbroken;
-use crate::place::{
-    LONG, LONG_RUNS, Place, Running, assert_code, fails, files, stderr, succeeds, wait_until,
-};
+use crate::place::{LONG, LONG_RUNS, Place, assert_code, fails, files, stderr, succeeds};
 
 /// What a stopped command told the user to type.
 fn told(output: &Output) -> String {

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+
+use testing::{Running, together, wait_until};
 
 use crate::place::{Place, fails, succeeds};
 
@@ -80,8 +81,7 @@ fn an_interrupted_shard_goes_on_and_ends_as_if_it_had_not_been() {
     let long = "transformers = [[1, 16]]\ntokens = [256000]\nseeds = 1\n";
     fs::write(place.path("plan.toml"), long).unwrap();
     let shard = [&SWEEP[..], &["--index", "0/1", "--set", "training.looks=40"]].concat();
-    let mut child = place.on_text("run", &shard).spawn().unwrap();
-    let begun = Instant::now();
+    let running = Running::start(place.on_text("run", &shard));
     let rows = || -> usize {
         let metrics = || {
             let records = place.path("results").exists().then(|| place.records("sweep"))?;
@@ -89,14 +89,10 @@ fn an_interrupted_shard_goes_on_and_ends_as_if_it_had_not_been() {
         };
         metrics().map_or(0, |text| text.lines().count())
     };
-    while rows() < 4 {
-        assert!(begun.elapsed() < Duration::from_mins(2), "no rows were written");
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be stopped");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let pid = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    wait_until("rows", || rows() >= 4);
+    running.signal("INT");
+    let ended = running.end();
+    assert_eq!(ended.status.code(), Some(130), "had it ended before it was stopped? {ended:?}");
     let record = fs::read_to_string(&place.records("sweep")[0]).unwrap();
     assert!(record.contains("\"interrupted\""), "{record}");
     succeeds(place.on_text("run", &shard));
@@ -110,6 +106,38 @@ fn an_interrupted_shard_goes_on_and_ends_as_if_it_had_not_been() {
         record["metrics"].clone()
     };
     assert_eq!(metrics(&place), metrics(&unbroken));
+}
+
+#[test]
+fn two_processes_train_a_grid_as_one_does() {
+    // `batch-size` also measures the noise of gradients, which are then of one process each.
+    let args = [
+        &SWEEP[..],
+        &["batch-size", "--set", "batch-size.tokens=[3200]", "--set", "batch-size.batch=[2, 4]"],
+    ]
+    .concat();
+    let (alone, pair) = (with_plan(), with_plan());
+    succeeds(alone.on_text("run", &args));
+    together(2, |_| pair.on_text("run", &args));
+    for (study, n) in [("sweep", 8), ("batch-size", 2)] {
+        let (one, two) = (alone.records(study), pair.records(study));
+        assert_eq!((one.len(), two.len()), (n, n));
+        for (one, two) in one.iter().zip(&two) {
+            let [one, two] = [one, two].map(|path| -> serde_json::Value {
+                serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+            });
+            assert_eq!(two["status"], "complete");
+            assert_eq!(two["config"]["conditions"]["world_size"], 2);
+            let (one, two) =
+                (one["metrics"].as_object().unwrap(), two["metrics"].as_object().unwrap());
+            assert!(one.keys().eq(two.keys()), "{one:?}\n{two:?}");
+            for (name, wanted) in one {
+                let [wanted, found] = [wanted, &two[name]].map(|x| x.as_f64().unwrap());
+                // The same sums in another order, and what a hundred updates make of that.
+                assert!((found - wanted).abs() <= 1e-3 * wanted.abs(), "{name}: {wanted} {found}");
+            }
+        }
+    }
 }
 
 #[test]

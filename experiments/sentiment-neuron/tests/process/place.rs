@@ -2,13 +2,10 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output};
 
-/// How long a run may take to write its first rows; the machine may be busy.
-const PATIENCE: Duration = Duration::from_mins(2);
+use testing::{Running, wait_until};
 
 pub(crate) struct Place(tempfile::TempDir);
 
@@ -55,21 +52,6 @@ impl Place {
         ]);
         command.args(["--out", out]).args(args);
         command
-    }
-
-    /// [`Place::run`] as several processes, started as `torchrun` starts them; what each said.
-    pub(crate) fn together(&self, size: usize, study: &str, args: &[&str]) -> Vec<Output> {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port().to_string();
-        drop(listener);
-        let start = |rank: usize| {
-            let mut command = self.run(study, "results", args);
-            command.env("RANK", rank.to_string()).env("WORLD_SIZE", size.to_string());
-            command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", &port);
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-        };
-        let started: Vec<Child> = (0..size).map(start).collect();
-        started.into_iter().map(|child| child.wait_with_output().unwrap()).collect()
     }
 }
 
@@ -143,19 +125,13 @@ pub(crate) fn weights(cache: &Path, results: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Starts a training and stops it with TERM after some rows; the test has it whole afterwards.
-pub(crate) fn stop_after(mut command: Command, results: &Path, rows: usize) {
-    let mut child: Child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let begun = Instant::now();
-    let n_rows = || {
+pub(crate) fn stop_after(command: Command, results: &Path, rows: usize) {
+    let running = Running::start(command);
+    wait_until("rows", || {
         let metrics = run_folder(results).map(|folder| folder.join("metrics.csv"));
         let text = metrics.and_then(|path| fs::read_to_string(path).ok());
-        text.map_or(0, |text| text.lines().count())
-    };
-    while n_rows() <= rows {
-        assert!(begun.elapsed() < PATIENCE, "no rows after {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    assert_eq!(child.wait().unwrap().code(), Some(143));
+        text.is_some_and(|text| text.lines().count() > rows)
+    });
+    running.signal("TERM");
+    assert_eq!(running.end().status.code(), Some(143));
 }
