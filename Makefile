@@ -1,5 +1,5 @@
 # Each experiment is a binary of its name under experiments/, and a target here.
-EXPERIMENTS := alexnet sentiment-neuron gpt1 scaling-laws rlhf
+EXPERIMENTS := digits alexnet sentiment-neuron gpt1 scaling-laws rlhf
 
 # Passed on to an experiment when given: make alexnet PRESET=overnight STUDY=relu-vs-tanh SEEDS=5
 PRESET ?=

@@ -15,6 +15,7 @@ use self::lookup::{Layout, Located, Lookup};
 pub mod catalog;
 pub mod cifar10;
 mod decoded;
+pub mod digits_json;
 pub mod error;
 mod fetch;
 pub mod idx;
@@ -73,6 +74,7 @@ pub fn load_images(located: &Located, lookup: &Lookup) -> Result<Splits, DataErr
             (Reader::Cifar10, Layout::Unpacked) => cifar10::python::read_files(files)?,
             (Reader::Cifar10Jpeg, _) => cifar10::jpeg::read(file(0), file(1))?,
             (Reader::Cifar10Strips, _) => cifar10::strips::read(files)?,
+            (Reader::DigitsJson, _) => digits_json::read(files)?,
             (Reader::Idx, _) => (
                 idx::read(file(0), file(1), &set.classes)?,
                 idx::read(file(2), file(3), &set.classes)?,

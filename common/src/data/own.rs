@@ -60,7 +60,7 @@ fn unpacked(
             tell_of_others(name, set, files.as_deref().unwrap_or_default());
             Ok(files.map(|files| (Layout::Unpacked, files)))
         }
-        Some(Reader::Cifar10Strips) | None => Ok(None),
+        Some(Reader::Cifar10Strips | Reader::DigitsJson) | None => Ok(None),
     }
 }
 
