@@ -141,8 +141,7 @@ fn every_study_learns_and_goes_on_to_its_figures_and_verdicts() {
     }
     let tuned = metric(&run("deep-belief-net/mnist/up-down"), "test/error");
     assert!(tuned < 0.5, "{tuned}: nine of ten are wrong by guessing");
-    let classified =
-        metric(&run("deep-belief-net/mnist/classifier-without-pre-training"), "test/error");
+    let classified = metric(&run("deep-belief-net/mnist/classifier"), "test/error");
     assert!(classified < 0.5, "{classified}: nine of ten are wrong by guessing");
 
     let searched = |lr| {
