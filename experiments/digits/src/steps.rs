@@ -14,7 +14,7 @@ use tch::Tensor;
 use tch::nn::VarStore;
 
 /// A checkpoint is written so often, and at the end and at a stop. What the run computes does not depend on it.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
+const SAVE_EVERY: Duration = Duration::from_mins(1);
 
 /// Where a run stands besides its step.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub(crate) struct Steps<'a> {
     /// Updates made.
     pub(crate) step: u64,
     /// Updates wanted.
-    steps: u64,
+    last: u64,
     pub(crate) at: At,
     store: VarStore,
     saved: Instant,
@@ -54,12 +54,12 @@ impl<'a> Steps<'a> {
         columns: &[&str],
     ) -> anyhow::Result<Self> {
         let (step, at) = run.resume_or_start(&store, &mut InStore, columns)?;
-        Ok(Self { seed, step, steps, at, store, saved: Instant::now(), run })
+        Ok(Self { seed, step, last: steps, at, store, saved: Instant::now(), run })
     }
 
     /// Whether all updates are made.
     pub(crate) fn done(&self) -> bool {
-        self.step >= self.steps
+        self.step >= self.last
     }
 
     /// What follows every update of so many `cases`: says where the run is, saves when it is time, stops when asked to.
@@ -67,7 +67,7 @@ impl<'a> Steps<'a> {
     /// # Errors
     /// An interrupt, after a checkpoint; a file that cannot be written.
     pub(crate) fn end_step(&mut self, cases: usize, loss: f64) -> anyhow::Result<()> {
-        self.run.tick(self.step, self.steps, cases as f64, "images/s", loss);
+        self.run.tick(self.step, self.last, cases as f64, "images/s", loss);
         let stop = self.run.world().interrupted();
         if self.done() || stop.is_err() || self.saved.elapsed() > SAVE_EVERY {
             self.run.save(self.step, &self.store, &InStore, &self.at)?;

@@ -54,7 +54,7 @@ pub struct StudyPreset {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum RunConfig {
     /// An autoencoder.
-    Net(Config),
+    Net(Box<Config>),
     /// Principal components.
     Pca {
         /// How many.
@@ -140,7 +140,7 @@ fn plans(planning: &Planning, refuse: &Refuse) -> anyhow::Result<Vec<Plan>> {
                 cases,
                 data_sha256: splits.sha256.clone(),
             };
-            plans.push(plan(variant, seed, RunConfig::Net(config))?);
+            plans.push(plan(variant, seed, RunConfig::Net(Box::new(config)))?);
         }
     }
     Ok(plans)
@@ -218,7 +218,8 @@ pub(crate) fn is_published(data: &str, config: &RunConfig) -> bool {
     let all = |cases| data == "mnist" && cases == MNIST_CASES;
     match config {
         RunConfig::Pca { components, cases, .. } => all(*cases) && *components == LAYERS[3],
-        RunConfig::Net(Config { widths, start, method, cases, .. }) => {
+        RunConfig::Net(config) => {
+            let Config { widths, start, method, cases, .. } = &**config;
             let deep = widths[1..] == LAYERS;
             let shallow = widths[1..] == LAYERS[3..];
             let net = match start {
