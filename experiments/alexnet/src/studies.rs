@@ -53,6 +53,25 @@ pub struct Preset {
 /// Updates timed for a dry run, after as many to warm up.
 const TIMED_STEPS: u64 = 10;
 
+/// Makes `n` updates, one with each batch, and returns how many seconds one takes; the first half of them warms up.
+fn seconds_per_update<B, E>(
+    n: u64,
+    batches: impl IntoIterator<Item = Result<B, E>>,
+    mut update: impl FnMut(u64, B) -> anyhow::Result<()>,
+) -> anyhow::Result<f64>
+where
+    anyhow::Error: From<E>,
+{
+    let mut begun = Instant::now();
+    for (step, batch) in (0..n).zip(batches) {
+        if step == n / 2 {
+            begun = Instant::now();
+        }
+        update(step, batch?)?;
+    }
+    Ok(begun.elapsed().as_secs_f64() / (n - n / 2).max(1) as f64)
+}
+
 /// `--dry-run`: the resolved configuration of every run, and what they cost. The time is measured by a few
 /// updates of the first run.
 fn describe(
@@ -81,13 +100,9 @@ fn describe(
     let processes = if session.device.is_cuda() { 1 } else { session.threads };
     tch::set_num_threads(if session.device.is_cuda() { session.threads as i32 } else { 1 });
     let autocast = || session.precision.autocast(session.device);
-    let mut begun = Instant::now();
     let loader = set.loader(set.sampler(0, cfg.batch), 0..2 * TIMED_STEPS);
-    for (step, batch) in (0..2 * TIMED_STEPS).zip(loader) {
-        if step == TIMED_STEPS {
-            begun = Instant::now();
-        }
-        let (xs, ys) = batch?.tensors(session.device);
+    let step_s = seconds_per_update(2 * TIMED_STEPS, loader, |step, batch| {
+        let (xs, ys) = batch.tensors(session.device);
         let _scores = train::update(
             forward,
             Loss::Softmax,
@@ -100,8 +115,8 @@ fn describe(
             step,
             &autocast,
         )?;
-    }
-    let step_s = begun.elapsed().as_secs_f64() / TIMED_STEPS as f64;
+        Ok(())
+    })?;
     let shape = [set.channels, set.size, set.classes].map(|n| n as i64);
     // Two operations for a multiply-add, and the backward pass costs twice the forward.
     let flops =

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
 
 use common::cli;
 use common::data::photos::PreparedSet;
@@ -20,6 +19,7 @@ use tch::nn::VarStore;
 use super::RunConfig;
 use crate::photographs::data::Photographs;
 use crate::photographs::train::{build, optimizer};
+use crate::studies::seconds_per_update;
 use crate::train::update;
 
 /// Updates timed, after as many to warm up.
@@ -58,13 +58,9 @@ pub(in crate::studies) fn describe(
         rng::seed_torch(0, "dropout", 0);
         net.forward(xs, true, probe)
     };
-    let mut begun = Instant::now();
     let batches = photographs.train_batches(&recipe, 0, 0..2 * TIMED_STEPS, Share::ALL)?;
-    for (step, batch) in (0..2 * TIMED_STEPS).zip(batches) {
-        if step == TIMED_STEPS {
-            begun = Instant::now();
-        }
-        let (xs, ys) = batch?.tensors(session.device);
+    let step_s = seconds_per_update(2 * TIMED_STEPS, batches, |step, batch| {
+        let (xs, ys) = batch.tensors(session.device);
         let _scores = update(
             forward,
             recipe.loss,
@@ -77,8 +73,8 @@ pub(in crate::studies) fn describe(
             step,
             &autocast,
         )?;
-    }
-    let step_s = begun.elapsed().as_secs_f64() / TIMED_STEPS as f64;
+        Ok(())
+    })?;
     let step_work = (recipe.batch as i64 * recipe.network.multiply_adds()) as f64;
     let memory = common::device::peak_memory(session.device);
     let megabytes = memory.gpu.or(memory.host).unwrap_or_default() / (1 << 20);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
 
 use common::cli;
 use common::data::images::ImageSet;
@@ -23,6 +22,7 @@ use crate::cifar::net::{multiply_adds, optimizer};
 use crate::cifar::schedule::Schedule;
 use crate::cifar::train::{Config, build};
 use crate::loss::Loss;
+use crate::studies::seconds_per_update;
 use crate::train::update;
 
 /// Updates timed, after as many to warm up.
@@ -94,12 +94,9 @@ fn measure(session: &Session, cfg: &Config, train: &ImageSet) -> anyhow::Result<
     let autocast = || session.precision.autocast(session.device);
     let forward = |xs: &Tensor, probe: &Probe| net.forward(xs, probe);
     let steps = schedule.steps().min(2 * TIMED_STEPS);
-    let (mut begun, mut timed) = (Instant::now(), 0);
-    for (step, batch) in (0..steps).zip(set.loader(cfg.views, &mean, &schedule, 0..steps)) {
-        if step == steps / 2 {
-            (begun, timed) = (Instant::now(), steps - step);
-        }
-        let (xs, ys) = batch?.tensors(session.device);
+    let batches = set.loader(cfg.views, &mean, &schedule, 0..steps);
+    let step_s = seconds_per_update(steps, batches, |step, batch| {
+        let (xs, ys) = batch.tensors(session.device);
         let _scores = update(
             forward,
             Loss::Softmax,
@@ -112,7 +109,8 @@ fn measure(session: &Session, cfg: &Config, train: &ImageSet) -> anyhow::Result<
             step,
             &autocast,
         )?;
-    }
+        Ok(())
+    })?;
     let side = cfg.views.side(set.size) as i64;
     let view = multiply_adds(&table, set.channels as i64, side);
     Ok(Cost {
@@ -120,6 +118,6 @@ fn measure(session: &Session, cfg: &Config, train: &ImageSet) -> anyhow::Result<
         parameters: params.iter().map(|(_, param)| param.numel()).sum(),
         // Two operations for a multiply-add, and the backward pass costs twice the forward.
         flops: 6.0 * view as f64 * cfg.batch as f64,
-        step_s: begun.elapsed().as_secs_f64() / timed.max(1) as f64,
+        step_s,
     })
 }
