@@ -60,6 +60,12 @@ impl Cases {
         Self { xs: both(&self.xs, &more.xs), labels: both(&self.labels, &more.labels) }
     }
 
+    /// Share of the cases whose class is not the one that was `found: [n]`.
+    pub fn error(&self, found: &Tensor) -> f64 {
+        let wrong = found.not_equal_tensor(&self.labels).sum(Kind::Int64).int64_value(&[]);
+        wrong as f64 / self.len() as f64
+    }
+
     /// The grey levels of the first case of each class, in the order of the classes; a class without a case is left out.
     /// `[classes, pixels]`
     pub fn one_of_each(&self) -> Tensor {
@@ -69,6 +75,11 @@ impl Cases {
         let places: Vec<i64> = (0..classes).filter_map(first).map(|i| i as i64).collect();
         self.xs.index_select(0, &Tensor::from_slice(&places).to_device(self.xs.device()))
     }
+}
+
+/// Labels `[N]` as `[N, classes]`: 1 for the class, 0 elsewhere.
+pub fn one_hot(labels: &Tensor, classes: i64) -> Tensor {
+    labels.one_hot(classes).to_kind(Kind::Float)
 }
 
 /// The cases of `xs: [N, …]` at `indices`.
@@ -118,5 +129,12 @@ mod tests {
         let test = test_cases(&splits(), Device::Cpu);
         assert_eq!(test.one_of_each(), test.xs.narrow(0, 0, 3));
         assert_eq!(batch(&test.xs, &[4, 0]).get(1), test.xs.get(0));
+    }
+
+    #[test]
+    fn the_error_is_the_share_of_wrong_classes() {
+        let test = test_cases(&splits(), Device::Cpu); // 0, 1, 2, 0, 1
+        let error = test.error(&Tensor::from_slice(&[0_i64, 1, 1, 1, 1]));
+        assert!((error - 0.4).abs() < 1e-12, "{error}");
     }
 }

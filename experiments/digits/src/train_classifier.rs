@@ -11,10 +11,10 @@ use common::rng;
 use common::training_run::TrainingRun;
 use ledger::run::RunKey;
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
 use tch::nn::VarStore;
-use tch::{Kind, Tensor};
 
-use crate::data::{Cases, batch};
+use crate::data::{Cases, batch, one_hot};
 use crate::net::Net;
 use crate::pretrain::{self, Stack, Top};
 use crate::steps::Steps;
@@ -115,8 +115,7 @@ pub fn train(
         }
     }
     let (rates, decays) = rates(&net, &descent, &theta);
-    let ys = train.labels.one_hot(*cfg.widths.last().expect("a net has classes"));
-    let ys = ys.to_kind(Kind::Float); // [N, classes]
+    let ys = one_hot(&train.labels, *cfg.widths.last().expect("a net has classes"));
     while !steps.done() {
         let t = steps.step - pre_steps;
         let chosen = sampler.batch_of(t);
@@ -155,12 +154,9 @@ fn rates(net: &Net, descent: &Descent, theta: &Tensor) -> (Tensor, Tensor) {
 
 /// Share of the cases whose most probable class is not their own.
 fn error(net: &Net, theta: &Tensor, cases: &Cases) -> f64 {
-    let parts = cases.xs.split(CHUNK, 0).into_iter().zip(cases.labels.split(CHUNK, 0));
-    let wrong = parts.map(|(xs, labels)| {
-        let found = net.forward(theta, &xs).output.argmax(-1, false);
-        found.not_equal_tensor(&labels).sum(Kind::Int64).int64_value(&[])
-    });
-    wrong.sum::<i64>() as f64 / cases.len() as f64
+    let class = |xs: &Tensor| net.forward(theta, xs).output.argmax(-1, false);
+    let found: Vec<Tensor> = cases.xs.split(CHUNK, 0).iter().map(class).collect();
+    cases.error(&Tensor::cat(&found, 0))
 }
 
 #[cfg(test)]

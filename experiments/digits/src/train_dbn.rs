@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
-use crate::data::{Cases, batch};
+use crate::data::{Cases, batch, one_hot};
 use crate::dbn::Dbn;
 use crate::pictures::{self, GENERATED};
 use crate::pretrain::{self, Stack, Top};
@@ -174,15 +174,14 @@ pub fn train(
             );
             steps.step += 1;
             if first && (t + 1).is_multiple_of(part.sampler.steps_per_epoch()) {
-                let row =
-                    [("epoch", (chosen.epoch + 1) as f64), ("val/error", error_of(&dbn, val))];
+                let row = [
+                    ("epoch", (chosen.epoch + 1) as f64),
+                    ("val/error", val.error(&dbn.classify(&val.xs))),
+                ];
                 steps.run.log(steps.step, &row)?;
             }
             steps.end_step(up_down.batch, error)?;
         }
-    }
-    if steps.step == tuned_steps {
-        tuned.copy_(&dbn.classify(&test.xs));
     }
 
     // 3. What it knows, and what it makes. The machines are as they were before the up-down algorithm.
@@ -202,7 +201,7 @@ pub fn train(
         .collect();
     write_rows(&steps.run.path().join(PREDICTIONS), &predictions)?;
     let numbers = [
-        ("greedy/val/error", error_of(&dbn, val)),
+        ("greedy/val/error", val.error(&dbn.classify(&val.xs))),
         ("greedy/test/error", error(&predictions, |p| p.greedy)),
         ("tuned/test/error", error(&predictions, |p| p.tuned)),
         ("test/error", error(&predictions, |p| p.all)),
@@ -227,14 +226,4 @@ pub fn predictions(folder: &Path) -> anyhow::Result<Vec<Prediction>> {
 /// Classes as numbers.
 fn whole(classes: &Tensor) -> Vec<i64> {
     Vec::try_from(classes.to_kind(Kind::Int64)).expect("they are whole numbers in a row")
-}
-
-/// `[N]` to `[N, classes]`.
-fn one_hot(labels: &Tensor, classes: i64) -> Tensor {
-    labels.one_hot(classes).to_kind(Kind::Float)
-}
-
-fn error_of(dbn: &Dbn, cases: &Cases) -> f64 {
-    let wrong = dbn.classify(&cases.xs).not_equal_tensor(&cases.labels);
-    wrong.to_kind(Kind::Double).mean(None::<Kind>).double_value(&[])
 }
