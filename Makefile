@@ -28,7 +28,9 @@ cargo := $(clean) cargo
 
 preset := $(if $(PRESET),--preset $(PRESET))
 run_flags := $(preset) $(if $(DEVICE),--device $(DEVICE)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA),--data "$(DATA)")
-ledger_run := $(cargo) run --quiet --release --package ledger --
+# The programs named. All of the workspace's features count: chosen by package, the crates below would be built once more.
+build = $(cargo) build --release --workspace $(addprefix --bin ,$1)
+bin := $(clean) target/release
 
 .PHONY: help experiments tools ledger setup test lint bench report verify publish doctor clean-cache $(EXPERIMENTS)
 
@@ -45,16 +47,16 @@ tools:
 	@setup/check-tools
 
 ledger: tools
-	@$(cargo) build --release --package ledger
+	@$(call build,ledger)
 
 setup: tools ## fetch libtorch once, 1 GB (KIND=cpu|gpu overrides what is found)
 	@setup/install-libtorch $(KIND)
 
 $(EXPERIMENTS): setup
-	@$(cargo) build --release --package $@ --package ledger
-	@$(cargo) run --quiet --release --package $@ -- run $(STUDY) $(run_flags) $(ARGS)
-	@$(cargo) run --quiet --release --package $@ -- figures $(STUDY) $(preset)
-	@$(ledger_run) report
+	@$(call build,$@ ledger)
+	@$(bin)/$@ run $(STUDY) $(run_flags) $(ARGS)
+	@$(bin)/$@ figures $(STUDY) $(preset)
+	@$(bin)/ledger report
 
 test: setup ## run every test
 	@$(cargo) test --release --workspace
@@ -67,21 +69,21 @@ bench: setup ## time the hot paths beside PyTorch
 	@for table in run data_parallel photos tokenizer language_model fits small_models rlhf; do $(clean) bench/$$table; done
 
 report: ledger ## write results/ledger.csv and results/index.html from what is in results/
-	@$(ledger_run) report
+	@$(bin)/ledger report
 
 verify: setup ## recompute every published number from its stored files
-	@$(cargo) build --release $(addprefix --package ,$(EXPERIMENTS)) --package ledger
-	@for name in $(EXPERIMENTS); do [ ! -d results/reference/$$name ] || $(cargo) run --quiet --release --package $$name -- verify --out results/reference $(preset); done
-	@$(ledger_run) verify --results results/reference
+	@$(call build,$(EXPERIMENTS) ledger)
+	@for name in $(EXPERIMENTS); do [ ! -d results/reference/$$name ] || $(bin)/$$name verify --out results/reference $(preset); done
+	@$(bin)/ledger verify --results results/reference
 
 publish: setup ## copy finished runs to results/reference and rebuild its pages
-	@$(cargo) build --release $(addprefix --package ,$(EXPERIMENTS)) --package ledger
-	@$(ledger_run) publish
-	@for name in $(EXPERIMENTS); do [ ! -d results/reference/$$name ] || $(cargo) run --quiet --release --package $$name -- figures --out results/reference; done
-	@$(ledger_run) report --results results/reference
+	@$(call build,$(EXPERIMENTS) ledger)
+	@$(bin)/ledger publish
+	@for name in $(EXPERIMENTS); do [ ! -d results/reference/$$name ] || $(bin)/$$name figures --out results/reference; done
+	@$(bin)/ledger report --results results/reference
 
 doctor: ## say what this machine has, what is missing, and what mends it
-	@if command -v cargo >/dev/null && command -v cc >/dev/null; then $(cargo) build --release --package ledger && target/release/ledger doctor $(ARGS); else setup/check-tools; fi
+	@if command -v cargo >/dev/null && command -v cc >/dev/null; then $(call build,ledger) && $(bin)/ledger doctor $(ARGS); else setup/check-tools; fi
 
 clean-cache: ## remove libtorch, data and checkpoints from the cache, after asking (YES=1: without)
 	@YES='$(YES)' setup/clean-cache

@@ -1,5 +1,4 @@
-//! Blocks that are computed again for the gradient: alone in its process, since libtorch's generator is one for all
-//! threads.
+//! Blocks that are computed again for the gradient.
 
 use common::nn::probe::Probe;
 use common::nn::transformer::parts::tied_loss;

@@ -1,7 +1,7 @@
 //! The results page: every claim beside what was measured, with the figures and the runs behind it.
 //!
 //! [`write`] turns the files of a results folder into `ledger.csv` and `index.html`, one file that
-//! needs no network and no scripts. In the folder we publish it also writes `README.md`, the same for
+//! needs no network and no scripts: its filters are check boxes and style. In the folder we publish it also writes `README.md`, the same for
 //! readers of the repository. The pages depend on those files alone: no clock, no machine, no path of
 //! this one; so that a stored page can be checked by writing it again.
 
@@ -15,6 +15,7 @@ use crate::run::{RunError, write_atomic};
 mod figures;
 mod gather;
 mod markdown;
+mod milestone;
 mod page;
 mod runs;
 mod words;
@@ -43,6 +44,14 @@ pub enum ReportError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// A `milestone.toml` that does not say what it should.
+    #[error("{path}: {problem}")]
+    Milestone {
+        /// The file.
+        path: PathBuf,
+        /// What was found, and what was wanted.
+        problem: String,
     },
     /// A figure that cannot stand in a page.
     #[error("{path}: {problem}; draw it again with the experiment's `figures`, or delete it")]
@@ -89,7 +98,7 @@ pub fn experiments(root: &Path) -> Result<Vec<(String, Vec<Claim>)>, ReportError
 /// # Errors
 /// As [`write`], the writing aside.
 pub fn pages(root: &Path, results: &Path, reference: &Path) -> Result<Pages, ReportError> {
-    let gathered = gather::gather(experiments(root)?, results, reference)?;
+    let gathered = gather::gather(root, results, reference)?;
     let index = page::html(&gathered);
     let readme = gathered.is_reference.then(|| markdown::readme(&gathered));
     let ledger = gathered.experiments.into_iter().flat_map(|e| e.rows).collect();

@@ -1,5 +1,6 @@
 //! The figures under a results folder, by preset and study, ready to stand in a page.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -28,6 +29,8 @@ pub(super) struct StudyFigures {
 pub(super) struct Figure {
     /// The `<svg>` element.
     pub(super) svg: String,
+    /// The file's name without its ending.
+    pub(super) stem: String,
     /// The figure's description or, without one, its title or file name.
     pub(super) caption: String,
     /// The PNG beside it, relative to the results folder, with `/` between the parts.
@@ -62,7 +65,25 @@ pub(super) fn find(
         }
     }
     presets.sort_by_cached_key(|p| in_order(&p.preset));
+    make_ids_differ(&mut presets);
     Ok(presets)
+}
+
+/// A drawing's ids begin with a sum of what it shows; two that show the same get different ones, as one page has both.
+fn make_ids_differ(presets: &mut [PresetFigures]) {
+    let mut drawn: BTreeMap<String, usize> = BTreeMap::new();
+    let studies = presets.iter_mut().flat_map(|preset| &mut preset.studies);
+    for figure in studies.flat_map(|study| &mut study.figures) {
+        let Some(sum) = figure.svg.split("id=\"").nth(1).and_then(|id| id.split(['-', '"']).next())
+        else {
+            continue;
+        };
+        let times = drawn.entry(sum.to_owned()).or_default();
+        *times += 1;
+        if *times > 1 {
+            figure.svg = figure.svg.replace(sum, &format!("{sum}x{times}"));
+        }
+    }
 }
 
 /// Sorts presets for reading: larger first, as they are before changed ones, smoke last.
@@ -89,7 +110,8 @@ fn read(path: &Path, folder: &str) -> Result<Figure, ReportError> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let caption = said("desc").or(said("title")).unwrap_or(&stem).to_owned();
     let png = path.with_extension("png").is_file().then(|| format!("{folder}/{stem}.png"));
-    Ok(Figure { svg: text[root.range()].to_owned(), caption, png })
+    let stem = stem.into_owned();
+    Ok(Figure { svg: text[root.range()].to_owned(), stem, caption, png })
 }
 
 /// What in an SVG would run, or load something, in a page that it stands in.

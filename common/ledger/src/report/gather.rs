@@ -5,13 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::figures::{self, PresetFigures};
+use super::milestone::Milestone;
 use super::runs::{self, Run};
-use super::{ReportError, io_error, same_folder};
+use super::{ReportError, experiments, io_error, relative, same_folder};
 use crate::claims::{Claim, LedgerRow, Summary, Verdict, build_ledger, read_ledger, summarise};
 
 /// What a results folder holds.
 pub(super) struct Gathered {
-    /// By name.
+    /// In the order of their first publications; those without a milestone last, by name.
     pub(super) experiments: Vec<Experiment>,
     /// Over all experiments.
     pub(super) summary: Summary,
@@ -25,6 +26,9 @@ pub(super) struct Gathered {
 /// One experiment's share.
 pub(super) struct Experiment {
     pub(super) name: String,
+    pub(super) milestone: Option<Milestone>,
+    /// Its README as a link from the page, where the results lie below the repository.
+    pub(super) readme: Option<String>,
     pub(super) claims: Vec<Claim>,
     /// In the order of the ledger.
     pub(super) rows: Vec<LedgerRow>,
@@ -34,6 +38,11 @@ pub(super) struct Experiment {
 }
 
 impl Experiment {
+    /// What it is called in a sentence.
+    pub(super) fn title(&self) -> &str {
+        self.milestone.as_ref().map_or(&self.name, |milestone| &milestone.title)
+    }
+
     /// The claim of a row.
     pub(super) fn claim(&self, row: &LedgerRow) -> &Claim {
         let claim = self.claims.iter().find(|claim| claim.id == row.id);
@@ -63,10 +72,11 @@ impl Gathered {
 }
 
 pub(super) fn gather(
-    claims: Vec<(String, Vec<Claim>)>,
+    root: &Path,
     results: &Path,
     reference: &Path,
 ) -> Result<Gathered, ReportError> {
+    let claims = experiments(root)?;
     let is_reference = same_folder(results, reference);
     let ledger = build_ledger(&claims, results)?;
     let summary = summarise(&ledger);
@@ -78,14 +88,30 @@ pub(super) fn gather(
         }
     }
     let skip = (!is_reference).then_some(reference);
+    let to_root = up_to(root, results);
     let mut experiments = Vec::new();
     for (name, claims) in claims {
+        let folder = root.join("experiments").join(&name);
+        let milestone = Milestone::read(&folder, &claims)?;
+        let readme = folder.join("README.md");
+        let readme = to_root
+            .as_ref()
+            .filter(|_| readme.is_file())
+            .map(|to_root| format!("{to_root}{}", relative(&readme, root)));
         let rows = ledger.iter().filter(|row| row.experiment == name).cloned().collect();
         let figures = figures::find(results, &name, &claims)?;
         let runs = runs::find(results, &name, skip)?;
-        experiments.push(Experiment { name, claims, rows, figures, runs });
+        experiments.push(Experiment { name, milestone, readme, claims, rows, figures, runs });
     }
+    let year = |e: &Experiment| e.milestone.as_ref().map_or(u16::MAX, |m| m.years[0]);
+    experiments.sort_by_key(year);
     Ok(Gathered { experiments, summary, published, is_reference })
+}
+
+/// The way from `results` up to `root`, if it lies below.
+fn up_to(root: &Path, results: &Path) -> Option<String> {
+    let (root, results) = (root.canonicalize().ok()?, results.canonicalize().ok()?);
+    Some("../".repeat(results.strip_prefix(root).ok()?.iter().count()))
 }
 
 /// The folders in `parent` by name; none when it does not exist.

@@ -8,11 +8,14 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use self::run_table::{Made, PresetRuns};
+use self::story::Chapter;
+use super::figures::{self, PresetFigures};
 use super::gather::{Experiment, Gathered};
 use super::words;
 use crate::claims::{LedgerRow, Verdict};
 
 mod run_table;
+mod story;
 
 const TEMPLATE: &str = include_str!("../../assets/report.html");
 const STYLE: &str = include_str!("../../assets/report.css");
@@ -26,6 +29,8 @@ struct Page<'a> {
     /// Whether there are published values to stand beside ours.
     published: bool,
     totals: Vec<Total>,
+    story: Vec<Chapter<'a>>,
+    filters: Vec<Filter>,
     experiments: Vec<Section<'a>>,
     glossary: Vec<Term>,
     made: Made,
@@ -40,6 +45,16 @@ pub(super) struct Total {
     pub(super) count: usize,
 }
 
+/// Rows that a check box shows or hides: those of a class.
+#[derive(Serialize)]
+struct Filter {
+    name: &'static str,
+    boxes: Vec<(&'static str, &'static str)>,
+}
+
+/// The presets whose rows have a check box; the others are changed ones.
+const PRESETS: [&str; 4] = ["paper", "overnight", "laptop", "smoke"];
+
 #[derive(Serialize)]
 struct Term {
     key: &'static str,
@@ -50,6 +65,9 @@ struct Term {
 #[derive(Serialize)]
 struct Section<'a> {
     name: &'a str,
+    title: &'a str,
+    /// Where its README is.
+    readme: Option<&'a str>,
     figures: Vec<Preset<'a>>,
     judged: Vec<Entry<'a>>,
     not_run: Vec<Entry<'a>>,
@@ -61,6 +79,8 @@ struct Section<'a> {
 #[derive(Serialize)]
 struct Preset<'a> {
     name: &'a str,
+    /// Whether it is shown unfolded.
+    open: bool,
     count: String,
     studies: Vec<Study<'a>>,
 }
@@ -68,6 +88,10 @@ struct Preset<'a> {
 #[derive(Serialize)]
 struct Study<'a> {
     name: &'a str,
+    /// What a link to its figures names.
+    anchor: String,
+    /// Said where one of its figures stands in the story.
+    in_story: Option<&'static str>,
     figures: Vec<Figure<'a>>,
 }
 
@@ -75,6 +99,12 @@ struct Study<'a> {
 struct Figure<'a> {
     svg: &'a str,
     caption: &'a str,
+}
+
+impl<'a> Figure<'a> {
+    fn of(figure: &'a figures::Figure) -> Self {
+        Self { svg: &figure.svg, caption: &figure.caption }
+    }
 }
 
 /// A row of the ledger.
@@ -94,8 +124,16 @@ struct Entry<'a> {
     preset: &'a str,
     data: &'a str,
     evidence: &'a str,
+    /// The study's figures on this page.
+    figures: Option<String>,
+    /// The study's `measured.csv`.
+    numbers: String,
+    /// The preset's runs on this page.
+    runs: Option<String>,
     published: Option<Beside<'a>>,
     key: &'static str,
+    /// What the check boxes of presets call it; empty where nothing was measured.
+    preset_key: &'static str,
     verdict: &'static str,
     reason: &'a str,
     command: &'a str,
@@ -131,6 +169,8 @@ fn page(all: &Gathered) -> Page<'_> {
         start: all.empty().then(first),
         published: all.published.is_some(),
         totals: totals(all),
+        story: story::chapters(all),
+        filters: filters(all),
         experiments: all.experiments.iter().map(|e| section(all, e)).collect(),
         glossary: glossary.map(|(label, key, meaning)| Term { key, label, meaning }).collect(),
         made: run_table::made(all),
@@ -151,6 +191,33 @@ pub(super) fn totals(all: &Gathered) -> Vec<Total> {
     ]
 }
 
+/// The check boxes: verdicts that there are, and presets where there are several.
+fn filters(all: &Gathered) -> Vec<Filter> {
+    let rows = || all.experiments.iter().flat_map(|e| &e.rows);
+    let verdicts = words::glossary().into_iter().filter_map(|(label, key, _)| {
+        rows().any(|row| row.verdict.word() == key).then_some((key, label))
+    });
+    let measured: BTreeSet<_> = rows().map(|row| preset_key(&row.preset)).collect();
+    let presets = PRESETS.into_iter().chain(["changed"]).filter(|key| measured.contains(key));
+    vec![
+        Filter { name: "Verdict", boxes: verdicts.collect() },
+        Filter { name: "Preset", boxes: presets.map(|key| (key, key)).collect() },
+    ]
+}
+
+/// The check box of a row's preset.
+fn preset_key(preset: &str) -> &'static str {
+    if preset.is_empty() {
+        return "";
+    }
+    PRESETS.into_iter().find(|name| *name == preset).unwrap_or("changed")
+}
+
+/// What a link to the figures of a study names.
+fn anchor(experiment: &str, preset: &str, study: &str) -> String {
+    format!("{experiment}-{preset}-{study}-figures")
+}
+
 fn section<'a>(all: &'a Gathered, experiment: &'a Experiment) -> Section<'a> {
     let (judged, not_run) = experiment.judged_and_not();
     let entries = |rows: &[&'a LedgerRow]| {
@@ -164,8 +231,10 @@ fn section<'a>(all: &'a Gathered, experiment: &'a Experiment) -> Section<'a> {
     };
     let ids = |rows: &[&'a LedgerRow]| rows.iter().map(|r| r.id.as_str()).collect::<BTreeSet<_>>();
     let without = ids(&not_run).difference(&ids(&judged)).count();
-    let figures = experiment.figures.iter().map(|preset| Preset {
+    let key = story::key_figure(experiment);
+    let figures = experiment.figures.iter().enumerate().map(|(i, preset)| Preset {
         name: &preset.preset,
+        open: i == 0,
         count: {
             let n = preset.studies.iter().map(|study| study.figures.len()).sum();
             words::count(n, "figure", "figures")
@@ -173,23 +242,31 @@ fn section<'a>(all: &'a Gathered, experiment: &'a Experiment) -> Section<'a> {
         studies: preset
             .studies
             .iter()
-            .map(|study| Study {
-                name: &study.study,
-                figures: study
-                    .figures
-                    .iter()
-                    .map(|figure| Figure { svg: &figure.svg, caption: &figure.caption })
-                    .collect(),
+            .map(|study| {
+                let told =
+                    |figure: &figures::Figure| key.is_some_and(|key| key.1.svg == figure.svg);
+                let left = study.figures.iter().filter(|figure| !told(figure));
+                let figures: Vec<_> = left.map(Figure::of).collect();
+                let in_story =
+                    if figures.is_empty() { "Its figure stands" } else { "One more stands" };
+                Study {
+                    name: &study.study,
+                    anchor: anchor(&experiment.name, &preset.preset, &study.study),
+                    in_story: (figures.len() < study.figures.len()).then_some(in_story),
+                    figures,
+                }
             })
             .collect(),
     });
     Section {
         name: &experiment.name,
+        title: experiment.title(),
+        readme: experiment.readme.as_deref(),
         figures: figures.collect(),
         judged: entries(&judged),
         not_run: entries(&not_run),
         not_run_count: words::count(without, "claim", "claims"),
-        runs: run_table::by_preset(&experiment.runs),
+        runs: run_table::by_preset(&experiment.name, &experiment.runs),
     }
 }
 
@@ -211,6 +288,10 @@ fn entry<'a>(
         },
         seeds: seeds(other),
     });
+    let study = claim.study.as_str();
+    let drawn = |preset: &PresetFigures| {
+        preset.preset == row.preset && preset.studies.iter().any(|s| s.study == study)
+    };
     Entry {
         claim: &row.claim,
         again,
@@ -225,8 +306,20 @@ fn entry<'a>(
         preset: &row.preset,
         data: &row.data,
         evidence: &row.evidence,
+        figures: experiment
+            .figures
+            .iter()
+            .any(drawn)
+            .then(|| anchor(&experiment.name, &row.preset, study)),
+        numbers: format!("{}/{}/{study}/measured.csv", experiment.name, row.preset),
+        runs: experiment
+            .runs
+            .iter()
+            .any(|run| run.preset() == row.preset)
+            .then(|| run_table::anchor(&experiment.name, &row.preset)),
         published,
         key: row.verdict.word(),
+        preset_key: preset_key(&row.preset),
         verdict: words::verdict(row.verdict),
         reason: &row.reason,
         command: &row.command,

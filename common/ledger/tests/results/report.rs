@@ -51,7 +51,7 @@ fn a_row_shows_published_and_measured_value_interval_seeds_verdict_and_command()
     assert!(!shown(&page).contains("Nothing has run yet"));
     assert_eq!(
         row(&page, "factor"),
-        "how much faster A paper, Fig. 1 · factor 6× 5.123× 4.123 to 6.123 evidence 3 seeds \
+        "how much faster A paper, Fig. 1 · factor 6× 5.123× 4.123 to 6.123 numbers runs files 3 seeds \
          overnight cifar10 reproduced 5.123 lies within 4 to 9, the tolerance around 6 \
          make demo STUDY=speed PRESET=overnight"
     );
@@ -115,6 +115,107 @@ fn figures_stand_in_the_page_with_their_description_best_preset_first() {
     }
 }
 
+const MILESTONE: &str = "\
+title = 'The demonstration'
+years = [1998, 2001]
+paper = 'Somebody: A paper'
+story = 'It was <shown>.'
+figure = 'speed/err'
+claims = ['factor', 'size']
+";
+
+#[test]
+fn the_story_tells_milestones_by_year_with_key_figure_and_headlines() {
+    let tree = Tree::new();
+    tree.write("experiments/another/claims.csv", tree.read("experiments/demo/claims.csv"));
+    let earlier = MILESTONE.replace("demonstration", "beginning").replace("1998, 2001", "1990");
+    tree.write("experiments/zeroth/milestone.toml", earlier);
+    tree.write("experiments/zeroth/claims.csv", tree.read("experiments/demo/claims.csv"));
+    tree.write("experiments/demo/milestone.toml", MILESTONE);
+    tree.write("experiments/demo/README.md", "# Demo");
+    tree.run("results", |_| {});
+    tree.measured("results", "overnight", 5.0);
+    tree.figure("results", "laptop");
+    tree.figure("results", "overnight");
+    write(tree.root(), &tree.results(), &tree.reference()).unwrap();
+    let page = tree.read("results/index.html");
+    let section = |id: &str| {
+        let start = page.find(&format!("<section id=\"{id}\"")).expect(id);
+        &page[start..start + page[start..].find("</section>").unwrap()]
+    };
+    let story = section("story");
+    let told = shown(story);
+    assert!(
+        told.find("1990 The beginning") < told.find("1998 to 2001 The demonstration"),
+        "{told}"
+    );
+    for said in [
+        "Somebody: A paper It was <shown>. See it happen: make demo",
+        "Error < 1 at the preset overnight, 3 seeds. overnight",
+        "how much faster reproduced published 6× ; here 5× (4 to 6) 3 seeds, overnight, cifar10",
+        "parameters not run published 60,000,000 parameters ; here not measured",
+    ] {
+        assert!(told.contains(said), "expected: {said}\n     got: {told}");
+    }
+    // The key figure is drawn once; its study leads to it. Those without a milestone come last.
+    let svg = tree.read("results/demo/overnight/speed/error.svg");
+    assert_eq!(page.matches(svg.trim_end()).count(), 1);
+    assert!(story.contains(svg.trim_end()));
+    let demo = section("demo");
+    assert!(shown(demo).contains("Its figure stands in the story"), "{demo}");
+    let readme = "<a href=\"../experiments/demo/README.md\">";
+    assert!(demo.replace("&#x2f;", "/").contains(readme), "{demo}");
+    let place = |id: &str| page.find(&format!("<section id=\"{id}\"")).unwrap();
+    assert!(["story", "claims", "zeroth", "demo", "another"].map(place).is_sorted());
+    // Links lead somewhere.
+    for link in ["demo-overnight-speed-figures", "demo-overnight-runs", "story-demo", "demo"] {
+        assert!(page.contains(&format!("href=\"#{link}\"")), "{link}");
+        assert_eq!(page.matches(&format!("id=\"{link}\"")).count(), 1, "{link}");
+    }
+}
+
+#[test]
+fn a_milestone_that_does_not_fit_is_named_with_what_is_wrong() {
+    for (from, to, said) in [
+        ("'factor'", "'fatcor'", "fatcor is not an id of claims.csv"),
+        ("1998, 2001", "", "years is empty"),
+        ("speed/err", "speed", "wanted STUDY/BEGINNING-OF-ITS-NAME"),
+        ("story", "stroy", "unknown field `stroy`"),
+    ] {
+        let tree = Tree::new();
+        tree.write("experiments/demo/milestone.toml", MILESTONE.replacen(from, to, 1));
+        let error = write(tree.root(), &tree.results(), &tree.reference()).unwrap_err().to_string();
+        let named = error.contains("experiments/demo/milestone.toml: ") && error.contains(said);
+        assert!(named, "expected: {said}\n     got: {error}");
+        assert!(!tree.path("results/index.html").exists());
+    }
+}
+
+#[test]
+fn every_check_box_hides_rows_by_style_alone() {
+    let tree = Tree::new();
+    tree.run("results", |_| {});
+    for preset in ["overnight", "laptop", "laptop+1a2b3c4d"] {
+        tree.measured("results", preset, 5.0);
+    }
+    write(tree.root(), &tree.results(), &tree.reference()).unwrap();
+    let page = tree.read("results/index.html");
+    let boxes: Vec<&str> = page
+        .split("id=\"show-")
+        .skip(1)
+        .map(|rest| rest.split('"').next().expect("the id ends"))
+        .collect();
+    assert_eq!(boxes, ["reproduced", "trend", "not_run", "overnight", "laptop", "changed"]);
+    for name in boxes {
+        let classes = [format!(".is-{name}"), format!(".at-{name}")];
+        let rule = format!("body:has(#show-{name}:not(:checked)) ");
+        let hidden = page.split(&rule).nth(1).unwrap_or_else(|| panic!("no style for {name}"));
+        assert!(classes.iter().any(|class| hidden.starts_with(class.as_str())), "{name}");
+        let class = if hidden.starts_with(".is-") { "is" } else { "at" };
+        assert!(page.contains(&format!(" {class}-{name}")), "no row of {name}");
+    }
+}
+
 #[test]
 fn a_picture_that_stands_in_a_figure_stands_in_the_page() {
     let svg = "<svg xmlns=\"http://www.w3.org/2000/svg\">";
@@ -158,7 +259,7 @@ fn the_published_value_stands_beside_ours_and_not_beside_itself() {
     let page = tree.read("results/index.html");
     // The published measurement at the same preset, rather than the headline.
     let factor = row(&page, "factor");
-    assert!(factor.contains("4.5× 3.5 to 5.5 evidence 7.5× 6.5 to 8.5 3 seeds"), "{factor}");
+    assert!(factor.contains("4.5× 3.5 to 5.5 numbers files 7.5× 6.5 to 8.5 3 seeds"), "{factor}");
     assert!(page.contains(">Reference</th>"));
     assert!(!tree.read("results/reference/index.html").contains(">Reference</th>"));
     // At another preset the headline, and which it is.
@@ -211,11 +312,15 @@ fn every_run_is_listed_and_those_that_are_not_complete_are_marked() {
     let run = |seed: u64| row(&page, &format!("speed&#x2f;cifar10&#x2f;fast&#x2f;seed-{seed}"));
     assert_eq!(
         run(0),
-        "speed/cifar10/fast/seed-0 complete 0 3 min 05 s 1.50 GB A processor, AVX2, 2 cores \
+        "speed/cifar10/fast/seed-0 run.json metrics.csv complete 0 3 min 05 s 1.50 GB A processor, AVX2, 2 cores \
          01234567 test/error 0.25"
     );
     for (seed, word) in [(1, "unfinished"), (2, "interrupted"), (3, "failed"), (4, "unreadable")] {
-        assert!(run(seed).contains(&format!("seed-{seed} {word}")), "{}", run(seed));
+        assert!(
+            run(seed).contains(&format!("seed-{seed} run.json metrics.csv {word}")),
+            "{}",
+            run(seed)
+        );
     }
     assert!(run(1).contains("01234567 + uncommitted changes"), "{}", run(1));
     assert!(!page.contains("seed-7"));

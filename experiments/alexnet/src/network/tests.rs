@@ -15,7 +15,7 @@ fn build(cfg: &NetworkConfig) -> (VarStore, AlexNet) {
     (vs, net)
 }
 
-/// Sines: tests run side by side, and libtorch's generator is one for all of them.
+/// Sines: numbers that do not depend on chance.
 fn sines(shape: &[i64], scale: f64) -> Tensor {
     let n = shape.iter().product::<i64>();
     let values: Vec<f32> = (0..n).map(|i| (scale * (0.7 * i as f64).sin()) as f32).collect();

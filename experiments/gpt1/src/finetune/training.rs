@@ -306,7 +306,6 @@ mod tests {
     fn a_classifier_learns_which_token_tells_and_keeps_the_best_epoch() {
         tch::set_num_threads(1); // the tensors are tiny, and threads wait for each other
         let classifier = classifier("sst-2", 0.1);
-        // Other tests draw from the same generator meanwhile: enough epochs for any beginning.
         let (examples, cfg) = (examples(64), config(30, &[1e-2]));
         let (train, val) = examples.split_at(48);
         let world = World::alone();
@@ -373,21 +372,8 @@ mod tests {
         }
     }
 
-    /// Set in the process that has one test to itself.
-    const ALONE: &str = "LANDMARKS_TEST_ALONE";
-
     #[test]
     fn a_fine_tuning_that_was_stopped_anywhere_ends_as_one_that_was_not() {
-        if std::env::var_os(ALONE).is_none() {
-            // libtorch's generator is one for the whole process, and the other tests draw from it too.
-            let name =
-                std::thread::current().name().expect("a test's thread has its name").to_owned();
-            let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
-            let ended = alone.args([&name, "--exact"]).env(ALONE, "1").output().unwrap();
-            let said = String::from_utf8_lossy(&ended.stdout);
-            assert!(ended.status.success() && said.contains("1 passed"), "{said}");
-            return;
-        }
         tch::set_num_threads(1);
         let (wanted, best) = tune(u64::MAX, None);
         assert!(best.is_some());

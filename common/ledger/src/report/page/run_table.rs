@@ -18,6 +18,7 @@ const COMMIT: usize = 8;
 #[derive(Serialize)]
 pub(super) struct PresetRuns<'a> {
     name: &'a str,
+    anchor: String,
     /// `4 runs, 1 of them not complete`.
     count: String,
     rows: Vec<RunRow<'a>>,
@@ -25,7 +26,10 @@ pub(super) struct PresetRuns<'a> {
 
 #[derive(Default, Serialize)]
 struct RunRow<'a> {
+    /// Below the preset's folder, to be read.
     path: &'a str,
+    /// Below the results folder.
+    folder: &'a str,
     complete: bool,
     status: &'static str,
     /// What is wrong with the record; then the rest is empty.
@@ -51,8 +55,8 @@ pub(super) struct Made {
 }
 
 /// The runs of an experiment by preset, in the order of its figures.
-pub(super) fn by_preset(runs: &[Run]) -> Vec<PresetRuns<'_>> {
-    let mut presets: Vec<PresetRuns<'_>> = runs
+pub(super) fn by_preset<'a>(experiment: &str, runs: &'a [Run]) -> Vec<PresetRuns<'a>> {
+    let mut presets: Vec<PresetRuns<'a>> = runs
         .chunk_by(|a, b| a.preset() == b.preset())
         .map(|same| {
             let rows: Vec<_> = same.iter().map(run_row).collect();
@@ -61,11 +65,17 @@ pub(super) fn by_preset(runs: &[Run]) -> Vec<PresetRuns<'_>> {
             if open > 0 {
                 let _ = write!(count, ", {open} of them not complete");
             }
-            PresetRuns { name: same[0].preset(), count, rows }
+            let name = same[0].preset();
+            PresetRuns { name, anchor: anchor(experiment, name), count, rows }
         })
         .collect();
     presets.sort_by_cached_key(|preset| in_order(preset.name));
     presets
+}
+
+/// What a link to the runs of a preset names.
+pub(super) fn anchor(experiment: &str, preset: &str) -> String {
+    format!("{experiment}-{preset}-runs")
 }
 
 fn run_row(run: &Run) -> RunRow<'_> {
@@ -74,6 +84,7 @@ fn run_row(run: &Run) -> RunRow<'_> {
         Err(problem) => {
             return RunRow {
                 path: run.within_preset(),
+                folder: &run.path,
                 status: "unreadable",
                 problem,
                 ..RunRow::default()
@@ -84,6 +95,7 @@ fn run_row(run: &Run) -> RunRow<'_> {
     let metrics = record.metrics.iter().map(|(name, x)| (name.as_str(), words::number(*x)));
     RunRow {
         path: run.within_preset(),
+        folder: &run.path,
         complete: record.status == Status::Complete,
         status: runs::status(record.status),
         problem: "",
