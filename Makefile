@@ -59,6 +59,7 @@ $(EXPERIMENTS): setup
 	@$(bin)/ledger report
 
 test: setup ## run every test
+	@setup/check-tools tests
 	@$(cargo) test --release --workspace
 
 lint: setup ## check formatting and lints

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use ledger::run::{hex, write_atomic};
+use ledger::run::{WRITING, hex, write_atomic};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
@@ -129,7 +129,7 @@ impl Store {
     ) -> Result<(), CheckpointError> {
         fs::create_dir_all(&self.folder).map_err(io_error(&self.folder))?;
         let writing = tempfile::Builder::new()
-            .prefix(".writing-")
+            .prefix(WRITING)
             .tempdir_in(&self.folder)
             .map_err(io_error(&self.folder))?;
         let mut sha256 = BTreeMap::new();
@@ -207,7 +207,7 @@ impl Store {
         for entry in fs::read_dir(&self.folder).map_err(io_error(&self.folder))? {
             let path = entry.map_err(io_error(&self.folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(".writing-") && path.is_dir() {
+            if name.starts_with(WRITING) && path.is_dir() {
                 fs::remove_dir_all(&path).map_err(io_error(&path))?;
             }
         }

@@ -213,6 +213,9 @@ impl RunRecord {
     }
 }
 
+/// What names begin with until all of a file is written; a killed process leaves such files behind.
+pub const WRITING: &str = ".writing-";
+
 /// Writes a file under a temporary name, syncs it and renames it into place.
 ///
 /// # Errors
@@ -234,7 +237,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
 /// A folder that cannot be written to.
 pub fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
+    builder.prefix(WRITING);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
     builder.tempfile_in(folder)

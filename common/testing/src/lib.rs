@@ -1,12 +1,15 @@
-//! What tests that start the binaries share: a process that does not outlive its test, and several processes that train
-//! together, started as `torchrun` starts them.
+//! What tests that start the binaries share: a folder and an environment for each test, a process that does not outlive its
+//! test, and several processes that train together, started as `torchrun` starts them.
 //!
 //! A helper that cannot go on panics, as the tests that call it do.
 #![warn(missing_docs)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use std::ffi::OsStr;
+use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -15,6 +18,54 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_mins(4);
 /// How long processes that train together wait for each other, seconds.
 const TIMEOUT_S: u64 = 120;
+
+/// A folder of its own for one test, with its data, results and cache; removed at the test's end.
+#[derive(Debug)]
+pub struct Folder(tempfile::TempDir);
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+}
+
+impl Folder {
+    /// What is, or will be, called `name` in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file, and the folders that it lies in.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Books of ten authors below `books`: forty sentences each of twelve of the `words`.
+    pub fn write_books(&self, words: &[&str]) {
+        for book in 0..10_usize {
+            let word = |line: usize, i: usize| words[(line * 3 + i * i + book * i) % words.len()];
+            let line = |line| (0..12).map(|i| word(line, i)).collect::<Vec<_>>().join(" ") + ".";
+            let lines: Vec<String> = (0..40).map(line).collect();
+            self.write(&format!("books/author{book}/one.txt"), lines.join("\n"));
+        }
+    }
+
+    /// `program` with `args`, started in the folder, with nothing in its environment but `PATH` and a cache in the folder.
+    pub fn command(&self, program: impl AsRef<OsStr>, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(self.0.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("LANDMARKS_CACHE", self.path("cache"));
+        command
+    }
+}
+
+/// What a process said on stderr.
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
 
 /// A process that leads a group of its own; the group is killed when a test fails before its end.
 #[derive(Debug)]

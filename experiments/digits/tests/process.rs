@@ -4,47 +4,43 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use std::fs;
-use std::io::Read as _;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use serde_json::Value;
+use testing::{Folder, Running, said, wait_until};
 
-/// How long a run may take to write its first rows; the machine may be busy.
-const PATIENCE: Duration = Duration::from_mins(4);
 const SIDE: usize = 28;
 
-struct Place(tempfile::TempDir);
+struct Place(Folder);
+
+impl Deref for Place {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
+    }
+}
 
 impl Place {
     /// A place with 700 training and 60 test pictures of ten kinds, as MNIST's files hold them.
     fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        let folder = place.path("data/mnist");
-        fs::create_dir_all(&folder).unwrap();
+        let place = Self(Folder::default());
         for (part, n, first) in [("train", 700, 0), ("t10k", 60, 700)] {
             let pictures: Vec<u8> = (first..first + n).flat_map(picture).collect();
             let labels: Vec<u8> = (first..first + n).map(|i| (i % 10) as u8).collect();
             let side = SIDE as u32;
             let images = idx(&[n as u32, side, side], &pictures);
-            fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+            place.write(&format!("data/mnist/{part}-images-idx3-ubyte"), images);
             let labels = idx(&[n as u32], &labels);
-            fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
+            place.write(&format!("data/mnist/{part}-labels-idx1-ubyte"), labels);
         }
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_digits"));
-        command.args(args).current_dir(self.0.path()).env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("LANDMARKS_CACHE", self.path("cache"));
-        command
+        self.0.command(env!("CARGO_BIN_EXE_digits"), args)
     }
 
     /// `run` of a study at the smoke preset on the place's own pictures.
@@ -85,10 +81,6 @@ fn picture(i: usize) -> Vec<u8> {
         (255.0 * (-((row - y).powi(2) + (column - x).powi(2)) / 8.0).exp()) as u8
     };
     (0..SIDE * SIDE).map(level).collect()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn record(run: &Path) -> Value {
@@ -200,24 +192,16 @@ fn a_dry_run_says_what_would_run_and_runs_nothing() {
 fn stop_and_go_on(study: &str, run: &str, args: &[&str], n_rows: usize, files: &[&str]) {
     let (unbroken, stopped) = (Place::new(), Place::new());
     unbroken.ok(study, args);
-    let mut command = stopped.run(study, args);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let begun = Instant::now();
+    let running = Running::start(stopped.run(study, args));
     let there = || {
         let preset = fs::read_dir(stopped.path("results/digits")).ok().and_then(|mut d| d.next());
         let path = preset.map(|e| e.unwrap().path().join(run).join("metrics.csv"));
         path.and_then(|p| fs::read_to_string(p).ok()).map_or(0, |text| text.lines().count() - 1)
     };
-    while there() < n_rows {
-        assert!(begun.elapsed() < PATIENCE, "{n_rows} rows did not come within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    let code = child.wait().unwrap().code();
-    let mut text = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-    assert_eq!(code, Some(143), "{text}");
+    wait_until(&format!("{n_rows} rows"), || there() >= n_rows);
+    running.signal("TERM");
+    let output = running.end();
+    assert_eq!(output.status.code(), Some(143), "{}", said(&output));
     let folder = stopped.results().join(run);
     assert_eq!(record(&folder)["status"], "interrupted", "it had ended before it was stopped");
     let mut again = args.to_vec();

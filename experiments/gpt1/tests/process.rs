@@ -4,28 +4,28 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use testing::{Running, together, wait_until};
+use testing::{Folder, Running, said, together, wait_until};
 
-struct Place(tempfile::TempDir);
+struct Place(Folder);
+
+impl Deref for Place {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
+    }
+}
 
 impl Place {
     /// A place with books of ten authors and the files of a task: is a sentence bright or dull?
     fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
+        let place = Self(Folder::default());
         let words = ["the", "old", "house", "stood", "by", "a", "river", "and", "no", "one"];
-        for book in 0..10_usize {
-            let lines: Vec<String> = (0..40)
-                .map(|line| {
-                    let line: Vec<&str> =
-                        (0..12).map(|i| words[(line * 3 + i * i + book * i) % 10]).collect();
-                    line.join(" ") + "."
-                })
-                .collect();
-            place.write(&format!("books/author{book}/one.txt"), &lines.join("\n"));
-        }
+        place.write_books(&words);
         let rows = |from: usize, n: usize| -> String {
             let row = |i: usize| {
                 let word = ["dull", "bright"][i % 2];
@@ -35,27 +35,13 @@ impl Place {
                 .chain((from..from + n).map(row))
                 .collect()
         };
-        place.write("task/SST-2/train.tsv", &rows(0, 120));
-        place.write("task/SST-2/dev.tsv", &rows(200, 40));
+        place.write("task/SST-2/train.tsv", rows(0, 120));
+        place.write("task/SST-2/dev.tsv", rows(200, 40));
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gpt1"));
-        command.args(args).current_dir(self.0.path()).env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("LANDMARKS_CACHE", self.path("cache"));
-        command
+        self.0.command(env!("CARGO_BIN_EXE_gpt1"), args)
     }
 
     /// `run` of a study at the smoke preset on the place's own books and task.
@@ -102,10 +88,6 @@ impl Place {
         }
         panic!("no station of step {step}")
     }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A run's `metrics.csv` without what time it was.

@@ -5,51 +5,37 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use testing::{Running, together, wait_until};
+use testing::{Folder, Running, said, together, wait_until};
 
 const WORDS: [&str; 12] =
     ["the", "old", "house", "stood", "by", "a", "river", "and", "no", "one", "dull", "bright"];
 
-struct Place(tempfile::TempDir);
+struct Place(Folder);
+
+impl Deref for Place {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
+    }
+}
 
 impl Place {
     /// A place with books of ten authors, and comparisons in which people like one word and not another.
     fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        for book in 0..10_usize {
-            let lines: Vec<String> = (0..40)
-                .map(|line| {
-                    let line: Vec<&str> =
-                        (0..12).map(|i| WORDS[(line * 3 + i * i + book * i) % 12]).collect();
-                    line.join(" ") + "."
-                })
-                .collect();
-            place.write(&format!("books/author{book}/one.txt"), &lines.join("\n"));
-        }
+        let place = Self(Folder::default());
+        place.write_books(&WORDS);
         let lines: Vec<String> = (0..400).map(comparison).collect();
-        place.write("likes.jsonl", &lines.concat());
+        place.write("likes.jsonl", lines.concat());
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rlhf"));
-        command.args(args).current_dir(self.0.path()).env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("LANDMARKS_CACHE", self.path("cache"));
-        command
+        self.0.command(env!("CARGO_BIN_EXE_rlhf"), args)
     }
 
     /// `run` of a study at the smoke preset on the place's own books and comparisons.
@@ -113,10 +99,6 @@ fn comparison(i: usize) -> String {
         "{}\n",
         serde_json::json!({"prompt": prompt, "better": answer("bright"), "worse": answer("dull")})
     )
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A column of a run's `metrics.csv`.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{RunError, RunRecord, Status, differences, io_error};
+use super::{RunError, RunRecord, Status, WRITING, differences, io_error};
 
 const LOCK: &str = ".lock";
 
@@ -146,6 +146,7 @@ impl RunFolder {
         let path = results.join(record.key.relative());
         fs::create_dir_all(&path).map_err(io_error(&path))?;
         let lock = lock(&path)?;
+        clear_half_written(&path)?;
         let (record, resume) = match compare(results, &record, existing, resume_command)? {
             Found::Complete(stored) => return Ok(Opened::Complete(stored)),
             Found::HalfDone(stored) => (*stored, true),
@@ -181,6 +182,20 @@ fn lock(folder: &Path) -> Result<File, RunError> {
         Err(TryLockError::WouldBlock) => Err(RunError::Locked(folder.to_owned())),
         Err(TryLockError::Error(error)) => Err(io_error(&path)(error)),
     }
+}
+
+/// Removes what processes that were killed left half-written in the folder and those in it.
+fn clear_half_written(folder: &Path) -> Result<(), RunError> {
+    for entry in fs::read_dir(folder).map_err(io_error(folder))? {
+        let entry = entry.map_err(io_error(folder))?;
+        let path = entry.path();
+        if path.is_dir() {
+            clear_half_written(&path)?;
+        } else if entry.file_name().to_string_lossy().starts_with(WRITING) {
+            fs::remove_file(&path).map_err(io_error(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes what an earlier run left, except the lock.

@@ -170,3 +170,22 @@ fn others_may_read_what_is_written_as_they_may_any_file() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode(&ours), mode(&usual));
 }
+
+#[test]
+fn what_a_killed_process_left_half_written_is_removed_when_the_run_goes_on() {
+    let root = tempfile::tempdir().unwrap();
+    let (folder, _) = ready(open(root.path(), 0.1, Existing::Keep).unwrap());
+    let path = folder.path().to_owned();
+    drop(folder);
+    fs::create_dir(path.join("weights")).unwrap();
+    for name in
+        ["metrics.csv", ".writing-ax21VH", "weights/.writing-b", "weights/model.safetensors"]
+    {
+        fs::write(path.join(name), "half").unwrap();
+    }
+    let (folder, resume) = ready(open(root.path(), 0.1, RESUME).unwrap());
+    assert!(resume);
+    assert!(!path.join(".writing-ax21VH").exists() && !path.join("weights/.writing-b").exists());
+    assert!(path.join("metrics.csv").exists() && path.join("weights/model.safetensors").exists());
+    drop(folder);
+}

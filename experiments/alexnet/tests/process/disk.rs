@@ -15,7 +15,7 @@ fn in_shell(place: &Place, script: &str, command: &Command) -> Command {
         .collect();
     let mut all = vec!["-c", script, "bash"];
     all.extend(words.iter().map(String::as_str));
-    place.prepared(Command::new("bash"), &all)
+    place.command("bash", &all)
 }
 
 fn checkpoints(place: &Place) -> Vec<(std::path::PathBuf, Vec<u8>)> {
@@ -62,7 +62,7 @@ fn a_full_disk_is_an_error_that_names_the_file_and_leaves_a_run_that_goes_on_exa
     }
     let place = Place::new();
     let shell = in_shell(&place, SMALL_DISK, &place.run(&LONG));
-    let mut command = place.prepared(Command::new("unshare"), &["--mount"]);
+    let mut command = place.command("unshare", &["--mount"]);
     command.arg("bash").args(shell.get_args());
     assert_code(&command.output().unwrap(), 0);
     let read = |name: &str| fs::read_to_string(place.path(name)).unwrap();

@@ -1,11 +1,12 @@
 //! A place of its own for each test: data, cache and results, and the binary started on them.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use testing::{Running, wait_until};
+use testing::{Folder, Running, wait_until};
 
 use crate::pictures;
 
@@ -30,9 +31,17 @@ pub(crate) const LONG_RUNS: [&str; 2] = ["authors-relu", "standardised-relu"];
 
 /// Data, cache and results of one test; removed at its end.
 pub(crate) struct Place {
-    root: tempfile::TempDir,
+    folder: Folder,
     /// The study that runs here.
     study: &'static str,
+}
+
+impl Deref for Place {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.folder
+    }
 }
 
 impl Place {
@@ -43,18 +52,14 @@ impl Place {
 
     /// A place with the usual pictures, for `study`.
     pub(crate) fn of(study: &'static str) -> Self {
-        let place = Self { root: tempfile::tempdir().unwrap(), study };
+        let place = Self { folder: Folder::default(), study };
         pictures::write(&place.path("data"), pictures::SIZE, 0);
         place
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
     /// The binary with `args`, an environment of its own, and this place as its working folder.
     pub(crate) fn alexnet(&self, args: &[&str]) -> Command {
-        self.prepared(Command::new(env!("CARGO_BIN_EXE_alexnet")), args)
+        self.command(env!("CARGO_BIN_EXE_alexnet"), args)
     }
 
     /// `run` with the smoke preset on this place's data, and `args`.
@@ -68,14 +73,6 @@ impl Place {
     pub(crate) fn resume(&self, args: &[&str]) -> Command {
         let mut command = self.run(args);
         command.arg("--resume");
-        command
-    }
-
-    /// `command` with what was set for the binary: for shells around it.
-    pub(crate) fn prepared(&self, mut command: Command, args: &[&str]) -> Command {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        command.args(args).current_dir(self.root.path()).env_clear().env("PATH", path);
-        command.env("LANDMARKS_CACHE", self.path("cache"));
         command
     }
 

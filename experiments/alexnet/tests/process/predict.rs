@@ -178,9 +178,8 @@ fn a_reader_that_goes_away_is_no_failure() {
     let place = place();
     let script =
         r#""$0" predict --weights weights/weights.safetensors a.png b.jpg a.png | head -n 1"#;
-    let shell = std::process::Command::new("/bin/sh");
-    let output =
-        place.prepared(shell, &["-c", script, env!("CARGO_BIN_EXE_alexnet")]).output().unwrap();
+    let args = ["-c", script, env!("CARGO_BIN_EXE_alexnet")];
+    let output = place.command("/bin/sh", &args).output().unwrap();
     assert_code(&output, 0);
     assert_eq!(stdout(&output), "a.png\n");
     assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));

@@ -97,7 +97,7 @@ fn processes_of_another_build_are_refused() {
             return run;
         }
         let args: Vec<&str> = run.get_args().map(|arg| arg.to_str().unwrap()).collect();
-        let mut run = place.prepared(Command::new(&other), &args);
+        let mut run = place.command(&other, &args);
         run.env("LD_LIBRARY_PATH", libtorch); // its run path leads elsewhere
         run
     };

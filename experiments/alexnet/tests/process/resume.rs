@@ -1,7 +1,7 @@
 //! A run stopped at any moment and resumed ends as one that was never stopped.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
@@ -37,7 +37,7 @@ fn stop_and_go_on(code: i32, stop: impl Fn(&Running)) {
     assert_eq!(fs::read(&metrics).unwrap(), before);
     assert_eq!(place.record(LONG_RUNS[0])["status"], "interrupted");
 
-    succeeds(place.prepared(Command::new("/bin/sh"), &["-c", &command]));
+    succeeds(place.command("/bin/sh", &["-c", &command]));
     assert_eq!(place.record(LONG_RUNS[0])["resumed"], 1);
     assert_as_unbroken(&place);
 }

@@ -1,10 +1,21 @@
 //! A place of its own for each test: text, cache and results, and the binary started on them.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-pub(crate) struct Place(tempfile::TempDir);
+use testing::Folder;
+
+pub(crate) struct Place(Folder);
+
+impl Deref for Place {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
+    }
+}
 
 /// What every command of [`Place::run`] sets: the text is our own, and none other is judged.
 const SETS: [&str; 6] =
@@ -13,27 +24,19 @@ const SETS: [&str; 6] =
 impl Place {
     /// A place with a text that can be learned: sentences of a few words in a few orders.
     pub(crate) fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
+        let place = Self(Folder::default());
         let words = ["the", "old", "house", "stood", "by", "a", "river", "and", "no", "one"];
         let line = |i: usize| {
             let words: Vec<&str> = (0..8).map(|j| words[(i * 3 + j * j + i * j) % 10]).collect();
             words.join(" ") + ".\n"
         };
-        fs::write(place.path("text.txt"), (0..6000).map(line).collect::<String>()).unwrap();
+        place.write("text.txt", (0..6000).map(line).collect::<String>());
         place
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
     }
 
     /// The binary with `args` and an environment of its own.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_scaling-laws"));
-        command.args(args).current_dir(self.0.path()).env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("LANDMARKS_CACHE", self.path("cache"));
-        command
+        self.0.command(env!("CARGO_BIN_EXE_scaling-laws"), args)
     }
 
     /// `run` (or `plan`) of the smoke preset on this place's text, one process at a time.

@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::Write as _;
 
-use crate::place::{Place, on_the_dump, rows, run_folder, said, stop_after, strs};
+use testing::said;
+
+use crate::place::{Place, on_the_dump, rows, run_folder, stop_after, strs};
 
 #[test]
 fn a_dump_damaged_in_the_middle_is_an_error_with_file_and_place_and_leaves_nothing() {

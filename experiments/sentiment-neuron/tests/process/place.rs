@@ -2,17 +2,26 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use testing::{Running, wait_until};
+use testing::{Folder, Running, wait_until};
 
-pub(crate) struct Place(tempfile::TempDir);
+pub(crate) struct Place(Folder);
+
+impl Deref for Place {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
+    }
+}
 
 impl Place {
     /// A place with 800 reviews in a packed dump.
     pub(crate) fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
+        let place = Self(Folder::default());
         let words = ["good", "bad", "very", "film", "the", "plot", "was", "dull", "bright", "not"];
         let mut dump = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         for i in 0..800_usize {
@@ -21,20 +30,12 @@ impl Place {
             writeln!(dump, "{{\"reviewText\": \"{} {i}\", \"overall\": 5.0}}", text.join(" "))
                 .unwrap();
         }
-        fs::write(place.path("reviews.json.gz"), dump.finish().unwrap()).unwrap();
+        place.write("reviews.json.gz", dump.finish().unwrap());
         place
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sentiment-neuron"));
-        command.args(args).current_dir(self.0.path()).env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("LANDMARKS_CACHE", self.path("cache"));
-        command
+        self.0.command(env!("CARGO_BIN_EXE_sentiment-neuron"), args)
     }
 
     /// `run` of a study at the smoke preset into `out`.
@@ -66,10 +67,6 @@ pub(crate) fn on_the_dump(updates: u64) -> [String; 4] {
 
 pub(crate) fn strs(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
-}
-
-pub(crate) fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// The only run's folder below `results`.

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::place::{Place, on_the_dump, said, strs};
+use testing::said;
+
+use crate::place::{Place, on_the_dump, strs};
 
 /// The command with the mirror folder, or `None` where there is none.
 fn mirrored(mut command: std::process::Command) -> Option<std::process::Command> {

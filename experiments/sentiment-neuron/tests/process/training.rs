@@ -4,7 +4,9 @@ use std::fs;
 
 use testing::together;
 
-use crate::place::{Place, on_the_dump, rows, run_folder, said, stop_after, strs, weights};
+use testing::said;
+
+use crate::place::{Place, on_the_dump, rows, run_folder, stop_after, strs, weights};
 
 #[test]
 fn training_learns_and_a_stopped_one_ends_as_an_unbroken_one() {

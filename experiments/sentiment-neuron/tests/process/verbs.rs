@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::place::{Place, said};
+use testing::said;
+
+use crate::place::Place;
 
 fn released() -> String {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/released");
