@@ -14,6 +14,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+pub mod damage;
+
 /// How long [`wait_until`] waits before a test gives up; the machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(4);
 /// How long processes that train together wait for each other, seconds.

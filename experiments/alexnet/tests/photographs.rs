@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alexnet::loss::Loss;
 use alexnet::network::{AlexNet, Init, NetworkConfig};
@@ -21,7 +21,7 @@ use common::data::photos::{
     ColourNoise, MeanAt, MemoryPictures, NoiseForm, Part, PhotosError, Pictures, Statistics,
     TestView,
 };
-use common::device::{DeviceChoice, Precision};
+use common::device::{DeviceChoice, Precision, configure_threads};
 use common::distributed::{Share, World};
 use common::training_run::{METRICS, Show, Spec, Start, TrainingRun};
 use ledger::metrics;
@@ -32,14 +32,6 @@ const SIDE: usize = 72;
 const CLASSES: usize = 3;
 /// Training and test pictures.
 const N: [usize; 2] = [40, 12];
-
-/// The one that trains; with one thread, as runs of a grid do.
-fn alone() -> MutexGuard<'static, ()> {
-    static TRAINING: Mutex<()> = Mutex::new(());
-    let guard = TRAINING.lock().unwrap_or_else(PoisonError::into_inner);
-    common::device::configure_threads(1);
-    guard
-}
 
 /// Noise over stripes whose width tells the class.
 fn pictures() -> ImageSet {
@@ -188,7 +180,7 @@ fn rows(folder: &Path) -> Vec<Vec<Option<f64>>> {
 
 #[test]
 fn it_learns_and_a_broken_run_ends_as_an_unbroken_one() {
-    let _alone = alone();
+    configure_threads(1); // as runs of a grid have
     let [unbroken, broken] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let cfg = recipe();
     let (spec, mut run) = open(unbroken.path(), Existing::Keep);
@@ -214,7 +206,7 @@ fn it_learns_and_a_broken_run_ends_as_an_unbroken_one() {
 
 #[test]
 fn a_loss_that_is_still_that_of_guessing_ends_the_run_and_names_the_way_out() {
-    let _alone = alone();
+    configure_threads(1); // as runs of a grid have
     let folder = tempfile::tempdir().unwrap();
     // First scores near 0, so that the first loss is that of guessing, and no step to leave it by.
     let init = Init::Gaussian([0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 1e-5]);
@@ -237,7 +229,7 @@ fn a_loss_that_is_still_that_of_guessing_ends_the_run_and_names_the_way_out() {
 
 #[test]
 fn a_plateau_divides_the_rate_three_times_and_ends_the_training() {
-    let _alone = alone();
+    configure_threads(1); // as runs of a grid have
     let folder = tempfile::tempdir().unwrap();
     let schedule = Schedule::Plateau { patience: 2, reductions: 3, divisor: 10.0 };
     let cfg = Recipe { schedule, epochs: 1000.0, ..recipe() };
@@ -289,7 +281,7 @@ fn biases_have_a_rate_and_a_decay_of_their_own() {
 
 #[test]
 fn biases_with_a_schedule_of_their_own_follow_that() {
-    let _alone = alone();
+    configure_threads(1); // as runs of a grid have
     let folder = tempfile::tempdir().unwrap();
     // From the first update on their rate is so small that single precision does not see it.
     let still = Schedule::Steps { at: vec![0.0], divisor: 1e30 };
@@ -313,7 +305,7 @@ fn biases_with_a_schedule_of_their_own_follow_that() {
 
 #[test]
 fn the_loss_of_the_first_3072_pictures_is_the_mean_of_its_rows() {
-    let _alone = alone();
+    configure_threads(1); // as runs of a grid have
     let folder = tempfile::tempdir().unwrap();
     // 32 pictures an epoch, a row for each.
     let cfg = Recipe { epochs: 97.0, ..recipe() };
@@ -351,7 +343,7 @@ fn a_run_that_starts_from_weights_takes_all_but_the_last_layer() {
 
 #[test]
 fn a_logistic_loss_learns_too_and_guessing_is_its_own() {
-    let _alone = alone();
+    configure_threads(1); // as runs of a grid have
     let folder = tempfile::tempdir().unwrap();
     let cfg = Recipe { loss: Loss::Logistic, ..recipe() };
     let (spec, mut run) = open(folder.path(), Existing::Keep);

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use assert_cmd::Command;
+use gpt1::weights;
 use serde::Deserialize;
+use tch::Device;
+use testing::damage::survives_file;
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -138,4 +141,26 @@ fn a_folder_without_weights_and_ids_that_are_none_are_refused() {
     fs::write(broken.path().join("model.safetensors"), b"nothing").unwrap();
     let output = logits(broken.path(), &[1]);
     assert!(said(&output).contains("model.safetensors"), "{}", said(&output));
+}
+
+#[test]
+fn damaged_weights_survive() {
+    for (form, names) in [
+        ("hf", &["config.json", "model.safetensors"][..]),
+        ("openai", &["params_shapes.json", "params_3.npy"]),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        for file in fs::read_dir(fixtures().join(form)).unwrap() {
+            let path = file.unwrap().path();
+            fs::copy(&path, place.path().join(path.file_name().unwrap())).unwrap();
+        }
+        for name in names {
+            let whole = fs::read(place.path().join(name)).unwrap();
+            survives_file(place.path(), name, &[whole.clone()], |_| {
+                drop(weights::read(place.path(), Device::Cpu))
+            });
+            fs::write(place.path().join(name), whole).unwrap();
+        }
+        assert!(weights::read(place.path(), Device::Cpu).is_ok());
+    }
 }

@@ -196,3 +196,34 @@ fn missing<'a>(path: &Path, column: &Column, names: impl Iterator<Item = &'a str
     let (wanted, nearest) = (column.name.clone(), names.join(", "));
     TableError::NoColumn { path: path.to_owned(), wanted, flag: column.flag, nearest }
 }
+
+#[cfg(test)]
+mod tests {
+    use testing::damage::survives;
+
+    use super::*;
+
+    #[test]
+    fn damaged_tables_survive() {
+        let column = |name: &str| Column { name: name.to_owned(), flag: "--some" };
+        let laws = [
+            Variables::One(column("params")),
+            Variables::ParamsTokens(column("params"), column("tokens")),
+            Variables::ParamsFlops(column("params"), column("flops")),
+        ];
+        let exclude = Exclude::parse("loss > 4 or set != a and tokens < 2e8").unwrap();
+        let table = "params,tokens,flops,loss,set\n1e6,1e8,6e14,3.5,a\n2e6,2e8,2.4e15,3.25,b\n3e6,1e8,1.8e15,3.4,a\n";
+        survives(&[table.as_bytes().to_vec()], |bytes| {
+            for law in &laws {
+                let points =
+                    read_from(Path::new("some.csv"), bytes, law, &column("loss"), Some(&exclude));
+                for point in points.unwrap_or_default() {
+                    assert!(point.loss > 0.0 && point.loss.is_finite(), "{point:?}");
+                }
+            }
+        });
+        survives(&[b"loss > 4 or set != a and tokens < 2e8".to_vec()], |text| {
+            drop(Exclude::parse(&String::from_utf8_lossy(text)));
+        });
+    }
+}

@@ -9,6 +9,7 @@ use sentiment_neuron::features::cells_of_bytes;
 use sentiment_neuron::released;
 use serde::Deserialize;
 use tch::Device;
+use testing::damage::survives_file;
 
 #[derive(Deserialize)]
 struct Case {
@@ -123,4 +124,17 @@ fn compress_and_decompress_give_the_file_back_and_refuse_damage() {
     let said = String::from_utf8_lossy(&failed.get_output().stderr).into_owned();
     assert!(said.contains("the file is damaged"), "{said}");
     assert!(!path("damaged.back").exists());
+}
+
+#[test]
+fn damaged_arrays_survive() {
+    let place = tempfile::tempdir().unwrap();
+    for index in 0..15 {
+        let name = format!("{index}.npy");
+        std::fs::copy(folder().join(&name), place.path().join(&name)).unwrap();
+    }
+    let whole = std::fs::read(place.path().join("1.npy")).unwrap();
+    survives_file(place.path(), "1.npy", &[whole], |_| {
+        drop(released::read(place.path(), Device::Cpu))
+    });
 }

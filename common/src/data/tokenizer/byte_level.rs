@@ -52,7 +52,15 @@ impl ByteLevelTokenizer {
         }
         let wrong = |reason: String| TokenizerError::NoBytes { folder: folder.to_owned(), reason };
         let [vocab, merges] = paths.map(|path: PathBuf| path.to_string_lossy().into_owned());
-        let model = BPE::from_file(&vocab, &merges).build().map_err(|e| wrong(e.to_string()))?;
+        let (vocab, merges) = BPE::read_file(&vocab, &merges).map_err(|e| wrong(e.to_string()))?;
+        // The builder panics at a merge that is longer than every token.
+        let unknown =
+            |(left, right): &&(String, String)| !vocab.contains_key(&format!("{left}{right}"));
+        if let Some((left, right)) = merges.iter().find(unknown) {
+            return Err(wrong(format!("no token is what the merge `{left} {right}` makes")));
+        }
+        let builder = BPE::builder().vocab_and_merges(vocab, merges);
+        let model = builder.build().map_err(|e| wrong(e.to_string()))?;
         // A byte without a token would be left out of texts without a word.
         let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
         alphabet.sort_unstable();

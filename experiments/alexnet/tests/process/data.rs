@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use testing::{Running, wait_until};
+use testing::{Running, said, wait_until};
 
-use crate::place::{Place, assert_code, fails, files, stderr, stdout};
+use crate::place::{Place, assert_code, fails, files, stdout};
 
 /// `run` on the folder called `data` fails with exit code 1, says `words`, and begins nothing.
 #[track_caller]
@@ -105,12 +105,12 @@ fn data_check_says_what_is_here_and_fails_when_nothing_is() {
     assert!(stdout(&output).contains("fashion-mnist: whole"), "{output:?}");
     // The pictures are made here, under the published names.
     let other = "data/t10k-labels-idx1-ubyte: not what is in the published files of fashion-mnist";
-    assert!(stderr(&output).contains(other), "{output:?}");
+    assert!(said(&output).contains(other), "{output:?}");
     let output = place.alexnet(&["data", "--check"]).output().unwrap();
     assert_code(&output, 1);
     assert!(stdout(&output).contains("fashion-mnist: missing"), "{output:?}");
     assert!(stdout(&output).contains("apt package"), "{output:?}");
-    assert!(stderr(&output).contains("0 of 5"), "{output:?}");
+    assert!(said(&output).contains("0 of 5"), "{output:?}");
     // A folder that is named is the only one looked in.
     fs::create_dir_all(place.path("empty")).unwrap();
     let output = place.alexnet(&["data", "--check", "--data", "empty"]).output().unwrap();
@@ -154,7 +154,7 @@ fn a_signal_while_data_is_fetched_ends_with_its_exit_code() {
     running.signal_all("TERM");
     let output = running.end();
     assert_code(&output, 143);
-    assert!(stderr(&output).contains("interrupted"), "{output:?}");
+    assert!(said(&output).contains("interrupted"), "{output:?}");
 }
 
 /// Written by another process: a program that this one still holds open for writing, or that a test

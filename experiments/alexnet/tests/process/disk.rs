@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::outcome::assert_as_unbroken;
-use crate::place::{LONG, LONG_RUNS, Place, assert_code, stderr, succeeds};
+use crate::place::{LONG, LONG_RUNS, Place, assert_code, succeeds};
 
 /// A `bash` that runs `script` with `command` as its arguments.
 fn in_shell(place: &Place, script: &str, command: &Command) -> Command {
@@ -32,7 +32,7 @@ fn a_write_beyond_the_file_size_limit_is_an_error_that_keeps_the_checkpoint_befo
     let limited = r#"ulimit -f 200; exec "$@""#;
     let output = in_shell(&place, limited, &place.resume(&LONG)).output().unwrap();
     assert_code(&output, 1);
-    let said = stderr(&output);
+    let said = testing::said(&output);
     for word in ["model.safetensors", "File too large", "the checkpoint before it is untouched"] {
         assert!(said.contains(word), "expected: {word}\n     got: {said}");
     }

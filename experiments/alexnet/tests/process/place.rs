@@ -123,11 +123,6 @@ impl Place {
     }
 }
 
-/// What a process said on stderr.
-pub(crate) fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 /// What a process said on stdout.
 pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -135,7 +130,7 @@ pub(crate) fn stdout(output: &Output) -> String {
 
 #[track_caller]
 pub(crate) fn assert_code(output: &Output, code: i32) {
-    let said = format!("{}{}", stdout(output), stderr(output));
+    let said = format!("{}{}", stdout(output), testing::said(output));
     assert_eq!(output.status.code(), Some(code), "{}; it said\n{said}", output.status);
 }
 
@@ -144,7 +139,7 @@ pub(crate) fn assert_code(output: &Output, code: i32) {
 pub(crate) fn fails(mut command: Command, code: i32, words: &[&str]) -> String {
     let output = command.output().unwrap();
     assert_code(&output, code);
-    let said = stderr(&output);
+    let said = testing::said(&output);
     for word in words {
         assert!(said.contains(word), "expected: {word}\n     got: {said}");
     }

@@ -8,8 +8,9 @@ use alexnet::weights::{self, Card, Origin, Preprocessing};
 use image::{Rgb, RgbImage};
 use serde_json::Value;
 use tch::nn::VarStore;
+use testing::said;
 
-use crate::place::{Place, assert_code, fails, stderr, stdout, succeeds};
+use crate::place::{Place, assert_code, fails, stdout, succeeds};
 
 /// A place with two pictures and the weights of a small network in `weights`.
 fn place() -> Place {
@@ -71,7 +72,7 @@ fn each_picture_is_named_with_its_most_probable_classes_and_their_bars() {
     assert!(shares.is_sorted_by(|a, b| a >= b) && shares.iter().sum::<f64>() <= 100.1, "{text}");
     assert!(text.contains('█') && !text.contains('\u{1b}'), "bars without colours: {text}");
     for word in ["weights.safetensors", "trained on some-photographs", "7 classes", "25.0 %"] {
-        assert!(stderr(&output).contains(word), "{word} is not in\n{}", stderr(&output));
+        assert!(said(&output).contains(word), "{word} is not in\n{}", said(&output));
     }
 }
 
@@ -98,7 +99,7 @@ fn json_is_one_object_a_picture_and_nothing_else_on_stdout() {
         }
     }
     for word in ["no.png", "No such file", "1 of 3 files could not be read"] {
-        assert!(stderr(&output).contains(word), "{word} is not in\n{}", stderr(&output));
+        assert!(said(&output).contains(word), "{word} is not in\n{}", said(&output));
     }
 }
 
@@ -182,5 +183,5 @@ fn a_reader_that_goes_away_is_no_failure() {
     let output = place.command("/bin/sh", &args).output().unwrap();
     assert_code(&output, 0);
     assert_eq!(stdout(&output), "a.png\n");
-    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    assert!(!said(&output).contains("panicked"), "{}", said(&output));
 }

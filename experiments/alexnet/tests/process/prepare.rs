@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::data::photos::{PreparedSet, SplitName};
+use testing::said;
 
-use crate::place::{Place, assert_code, fails, stderr, stdout, succeeds};
+use crate::place::{Place, assert_code, fails, stdout, succeeds};
 
 /// A picture that the library's tests made with Pillow.
 fn picture(name: &str) -> Vec<u8> {
@@ -48,7 +49,7 @@ fn every_kind_of_picture_is_prepared_and_the_path_printed() {
     assert_code(&output, 0);
     assert_eq!(stdout(&output), "out.photos\n");
     let told = "7 training and 2 validation pictures in 2 classes";
-    assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    assert!(said(&output).contains(told), "{}", said(&output));
     let set = PreparedSet::open(&place.path("out.photos")).unwrap();
     set.check().unwrap();
     let of = |name: &str| {

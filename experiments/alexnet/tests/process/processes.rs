@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use ledger::metrics;
-use testing::{several, together};
+use testing::{said, several, together};
 
-use crate::place::{LONG, LONG_RUNS, Place, assert_code, fails, stderr, succeeds};
+use crate::place::{LONG, LONG_RUNS, Place, assert_code, fails, succeeds};
 
 /// Losses of a run by step.
 fn losses(place: &Place, variant: &str) -> Vec<(u64, f64)> {
@@ -53,7 +53,7 @@ fn when_one_process_is_killed_the_other_names_it_and_both_go_on_exactly() {
     running[1].signal("KILL");
     let first = running.remove(0).end();
     assert_code(&first, 1);
-    assert!(stderr(&first).contains("process 1 has gone"), "{}", stderr(&first));
+    assert!(said(&first).contains("process 1 has gone"), "{}", said(&first));
     assert!(place.checkpoints(LONG_RUNS[0]).join("LATEST").exists());
     drop(running);
 
@@ -72,7 +72,7 @@ fn processes_with_other_flags_are_refused() {
     for running in several(2, |rank| place.run(if rank == 1 { &other } else { &other[..2] })) {
         let output = running.end();
         assert_code(&output, 1);
-        let said = stderr(&output);
+        let said = testing::said(&output);
         assert!(
             said.contains("process 1 was not started like process 0: preset (smoke →"),
             "{said}"
@@ -104,7 +104,7 @@ fn processes_of_another_build_are_refused() {
     for running in several(2, start) {
         let output = running.end();
         assert_code(&output, 1);
-        let said = stderr(&output);
+        let said = testing::said(&output);
         assert!(said.contains("process 1 was not started like process 0: program ("), "{said}");
     }
 }
@@ -120,7 +120,7 @@ fn processes_on_gpus_that_are_not_there_end_at_once() {
     for running in several(2, |_| place.alexnet(&args)) {
         let output = running.end();
         assert_code(&output, 1);
-        let said = stderr(&output);
+        let said = testing::said(&output);
         assert!(said.contains("--device cuda: no NVIDIA driver"), "{said}");
     }
 }
@@ -131,7 +131,7 @@ fn a_batch_that_the_processes_cannot_share_is_refused() {
     for running in several(3, |_| place.run(&["--seed", "0"])) {
         let output = running.end();
         assert_code(&output, 1);
-        let said = stderr(&output);
+        let said = testing::said(&output);
         assert!(
             said.contains("a batch is ") && said.contains("3 processes cannot share"),
             "{said}"

@@ -5,14 +5,14 @@ use std::process::Output;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
-use testing::{Running, wait_until};
+use testing::{Running, said, wait_until};
 
 use crate::outcome::assert_as_unbroken;
-use crate::place::{LONG, LONG_RUNS, Place, assert_code, fails, files, stderr, succeeds};
+use crate::place::{LONG, LONG_RUNS, Place, assert_code, fails, files, succeeds};
 
 /// What a stopped command told the user to type.
 fn told(output: &Output) -> String {
-    let said = stderr(output);
+    let said = testing::said(output);
     let (_, command) = said.split_once("Go on with: ").unwrap_or_else(|| panic!("{said}"));
     command.lines().next().unwrap().to_owned()
 }
@@ -69,7 +69,7 @@ fn killed_again_and_again_at_any_moment_it_still_ends_as_an_unbroken_run() {
         running = Running::start(place.resume(&LONG));
     }
     let output = running.end();
-    assert!(output.status.success(), "killed after {waited:?}: {}", stderr(&output));
+    assert!(output.status.success(), "killed after {waited:?}: {}", said(&output));
     assert_as_unbroken(&place);
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use common::data::lookup::Lookup;
+use testing::damage::survives_file;
 
 use super::*;
 
@@ -39,10 +40,8 @@ fn rows(header: &str, row: impl Fn(usize) -> String) -> String {
     if header.is_empty() { rows } else { format!("{header}\n{rows}") }
 }
 
-#[test]
-fn official_files_of_every_task_are_read() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path();
+/// Official files of every task, as small as they may be.
+fn write_official_files(dir: &Path) {
     for part in ["train", "dev"] {
         let sst = rows("sentence\tlabel", |i| format!("{part} {i}\t{}", i % 2));
         write(dir, &format!("SST-2/{part}.tsv"), &sst);
@@ -112,6 +111,13 @@ fn official_files_of_every_task_are_read() {
         });
         write(dir, &format!("DPRD/{part}.c.txt"), &gap);
     }
+}
+
+#[test]
+fn official_files_of_every_task_are_read() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    write_official_files(dir);
     for task in &TASKS {
         if task.name == "rotten-tomatoes" {
             continue; // of a registry package, in a form of its own
@@ -215,4 +221,31 @@ fn a_missing_column_a_short_row_and_a_strange_label_are_named_with_file_and_line
         "{error}"
     );
     assert!(Task::get("rse").unwrap_err().to_string().contains("no such task; there are sst-2"));
+}
+
+#[test]
+fn damaged_files_of_every_task_survive() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path();
+    write_official_files(dir);
+    let files = [
+        ("sst-2", "SST-2", "train.tsv"),
+        ("cola", "CoLA", "train.tsv"),
+        ("mrpc", "MRPC", "msr_paraphrase_train.txt"),
+        ("sts-b", "STS-B", "train.tsv"),
+        ("qqp", "QQP", "train.tsv"),
+        ("mnli-m", "MNLI", "dev_matched.tsv"),
+        ("qnli", "QNLI", "train.tsv"),
+        ("rte", "RTE", "train.tsv"),
+        ("snli", "snli_1.0", "snli_1.0_train.jsonl"),
+        ("scitail", "SciTailV1.1", "scitail_1.0_train.tsv"),
+        ("race", "RACE/train/middle", "1.txt"),
+        ("story-cloze", "ROCStories", "cloze_test_val__spring2016.csv"),
+    ];
+    for (task, folder, name) in files {
+        let folder = dir.join(folder);
+        let whole = fs::read(folder.join(name)).unwrap();
+        read(dir, task).unwrap();
+        survives_file(&folder, name, &[whole], |_| drop(read(dir, task)));
+    }
 }

@@ -263,6 +263,8 @@ fn fine_grained(record: &Value) -> Vec<Result<Comparison, Trouble>> {
 mod tests {
     use std::io::Write as _;
 
+    use testing::damage::survives_file;
+
     use super::*;
 
     fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
@@ -330,5 +332,29 @@ mod tests {
         let (_folder, path) = file("cut.jsonl.gz", &bytes[..bytes.len() / 2]);
         let said = read(&path).unwrap_err().to_string();
         assert!(said.contains("cut.jsonl.gz: byte") && said.contains("whole gzip file"), "{said}");
+    }
+
+    #[test]
+    fn damaged_files_survive() {
+        let forms = [
+            r#"{"chosen": "\n\nHuman: hi\n\nAssistant: good", "rejected": "\n\nHuman: hi\n\nAssistant: bad"}"#,
+            r#"{"info": {"post": "p"}, "summaries": [{"text": " bad"}, {"text": " good"}], "choice": 1}"#,
+            r#"{"question": {"full_text": "q"}, "answer_0": "b", "answer_1": "g", "score_0": -0.5, "score_1": 0.5}"#,
+            r#"{"prompt": "q", "response 1": "bad", "response 2": "good", "label": 1}"#,
+            r#"[{"input": "q", "output_1": "bad", "output_2": "good", "label": 2}]"#,
+            r#"{"instruction": "i", "input": "", "response1": "b", "response2": "g", "annotator1": 2, "annotator2": 2,
+                "annotator3": 0}"#,
+            r#"{"question": "q", "prediction 1": "a", "prediction 2": "b", "prediction 3": "c", "prediction 4": "d",
+                "preference": [1, 2, 0, 1, 1, 2]}"#,
+            r#"{"prompt": "q", "better": "good", "worse": "bad"}"#,
+        ];
+        let plain = forms.map(|form| form.replace('\n', "").into_bytes());
+        let folder = tempfile::tempdir().unwrap();
+        survives_file(folder.path(), "some.jsonl", &plain, |path| drop(read(path)));
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(&plain.concat()).unwrap();
+        survives_file(folder.path(), "some.jsonl.gz", &[gz.finish().unwrap()], |path| {
+            drop(read(path))
+        });
     }
 }

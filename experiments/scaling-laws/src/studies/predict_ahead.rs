@@ -46,16 +46,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let read = preset.read(&session.lookup)?;
     let small = runs_of(session, &own.small, &read)?;
     let large = runs_of(session, std::slice::from_ref(&own.large), &read)?;
-    let least = large.iter().map(Planned::flops).fold(f64::INFINITY, f64::min);
-    if let Some(run) = small.iter().find(|run| run.flops() * own.factor > least) {
-        anyhow::bail!(
-            "predict-ahead: {} has {:.2e} FLOP, more than 1/{} of {least:.2e}, the large run's: make \
-             it smaller",
-            run.variant,
-            run.flops(),
-            own.factor
-        );
-    }
+    far_below(own.factor, &small, &large)?;
     make(session, STUDY, &small)?;
     if session.dry_run {
         return make(session, STUDY, &large);
@@ -93,6 +84,19 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
         }
     }
     make(session, STUDY, &large)
+}
+
+/// Every small run has at most one `factor`th of the large run's compute.
+fn far_below(factor: f64, small: &[Planned], large: &[Planned]) -> anyhow::Result<()> {
+    let least = large.iter().map(Planned::flops).fold(f64::INFINITY, f64::min);
+    if let Some(run) = small.iter().find(|run| run.flops() * factor > least) {
+        let (variant, flops) = (&run.variant, run.flops());
+        anyhow::bail!(
+            "predict-ahead: {variant} has {flops:.2e} FLOP, more than 1/{factor} of {least:.2e}, the large run's: make \
+             it smaller"
+        );
+    }
+    Ok(())
 }
 
 fn run_params(run: &Planned) -> f64 {
@@ -229,6 +233,8 @@ pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runs::Read;
+    use crate::studies;
 
     #[test]
     fn a_law_that_holds_predicts_the_large_run() {
@@ -256,5 +262,22 @@ mod tests {
             (compute.predicted.loss / wanted - 1.0).abs() < 0.2,
             "expected {wanted}, got {compute:?}"
         );
+    }
+
+    #[test]
+    fn every_preset_predicts_from_runs_as_small_as_it_says() {
+        for source in SCALING_LAWS.presets {
+            let preset: studies::Preset = source.load(&[]).unwrap();
+            let config = preset.text.clone();
+            let (data, sha256, transfer, vocab) =
+                (config.name.clone(), String::new(), Vec::new(), 256);
+            let read = Read { data, config, transfer, vocab, sha256 };
+            let runs = |grid: &Grid| grid.runs(&preset.training, None, source.name, &read).unwrap();
+            let own = &preset.predict_ahead;
+            let small: Vec<Planned> = own.small.iter().flat_map(runs).collect();
+            let large = runs(&own.large);
+            far_below(own.factor, &small, &large).unwrap();
+            far_below(own.factor, &large, &large).unwrap_err();
+        }
     }
 }

@@ -132,6 +132,7 @@ pub fn unpack(predictor: &mut impl BytePredictor, file: &[u8]) -> Result<Vec<u8>
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use testing::damage::survives;
 
     use super::super::coder::tests::Counting;
     use super::*;
@@ -176,5 +177,14 @@ mod tests {
         }
         let foreign = unpack(&mut Counting::new(3), b"\x1f\x8bgzip").unwrap_err().to_string();
         assert!(foreign.contains("not a file that"), "{foreign}");
+    }
+
+    #[test]
+    fn damaged_files_are_never_taken_for_whole_ones() {
+        let packed = pack(&mut Counting::new(3), b"some text, not too short").unwrap();
+        survives(std::slice::from_ref(&packed), |file| {
+            let unpacked = unpack(&mut Counting::new(3), file);
+            assert_eq!(unpacked.is_ok(), file == packed);
+        });
     }
 }
