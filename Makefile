@@ -66,8 +66,10 @@ lint: setup ## check formatting and lints
 	@$(cargo) fmt --check
 	@$(cargo) clippy --release --workspace --all-targets -- -D warnings
 
-bench: setup ## time the hot paths beside PyTorch
+bench: setup ## time the hot paths beside PyTorch, and write results/bench.md
 	@for table in run data_parallel photos tokenizer language_model fits small_models rlhf; do $(clean) bench/$$table; done
+	@$(call build,ledger)
+	@$(bin)/ledger report
 
 report: ledger ## write results/ledger.csv and results/index.html from what is in results/
 	@$(bin)/ledger report

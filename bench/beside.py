@@ -1,11 +1,13 @@
-"""What every table needs: the two programs, one run of each, the spread of ratios."""
+"""What every table needs: the two programs, one run of each, the spread of ratios, and the table itself."""
 
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parent.parent
@@ -72,15 +74,17 @@ def rate(seconds, f):
 
 def our_binary(package, name):
     """Builds the benchmark `name` of `package` and returns its path."""
+    # With the whole workspace's features, so that nothing is built twice.
     out = subprocess.run(
-        ["cargo", "bench", "--package", package, "--bench", name, "--no-run", "--message-format=json"],
+        ["cargo", "bench", "--workspace", "--bench", name, "--no-run", "--message-format=json"],
         cwd=TREE, check=True, stdout=subprocess.PIPE, text=True,
     ).stdout
     for line in out.splitlines():
         message = json.loads(line)
-        if message.get("executable") and message.get("target", {}).get("name") == name:
+        ours = Path(message.get("manifest_path", "")).parent.name == package
+        if ours and message.get("executable") and message["target"]["name"] == name:
             return message["executable"]
-    sys.exit(f"cargo built no {name}")
+    sys.exit(f"cargo built no {name} of {package}")
 
 
 def start(command, threads):
@@ -111,20 +115,78 @@ def in_turn(ours, theirs, threads):
     return [a for a, _ in rounds], [b for _, b in rounds]
 
 
-def against_best(ours, modes):
-    """Our median rate, PyTorch's in its best mode, that mode, and the ratios ours / PyTorch; of one rate a round, and one a
-    mode and round."""
-    mode = max(modes[0], key=lambda mode: statistics.median(rates[mode] for rates in modes))
-    best = [rates[mode] for rates in modes]
-    return statistics.median(ours), statistics.median(best), mode, [a / b for a, b in zip(ours, best)]
+def best_mode(runs, least=False):
+    """The mode with the highest (`least`: lowest) median over the rounds `runs`, each a number a mode, and its numbers."""
+    choose = min if least else max
+    mode = choose(runs[0], key=lambda mode: statistics.median(run[mode] for run in runs))
+    return mode, [run[mode] for run in runs]
 
 
-def save(name, result):
-    """Writes `result` to results/<name>.json and says so."""
-    out = TREE / "results" / f"{name}.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(out)
+def output(*command):
+    try:
+        return subprocess.run(command, cwd=TREE, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def fact(path, name):
+    """What stands behind `name:` in a file of /proc."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
+
+
+def machine():
+    memory = fact("/proc/meminfo", "MemTotal").split()
+    return {
+        "processor": fact("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
+        "bf16": [flag for flag in ("avx512_bf16", "amx_bf16") if flag in fact("/proc/cpuinfo", "flags").split()],
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(int(memory[0]) / (1 << 20)) if memory else None,
+    }
+
+
+class Table:
+    """Lines of ours beside theirs, printed as they come and kept in results/bench/<name>.json, from which `ledger bench`
+    makes the page. A ratio above 1 is in our favour, whatever the unit."""
+
+    def __init__(self, name, experiment, title, python=None):
+        load = os.getloadavg()[0]
+        if load > 0.5:
+            print(f"the machine is not quiet (load {load:.1f}): timings will be off", file=sys.stderr)
+        torch = output(python, "-c", "import torch; print(torch.__version__)") if python else ""
+        self.name = name
+        self.facts = {
+            "table": name, "experiment": experiment, "title": title, "pytorch": torch, "machine": machine(), "load": load,
+            "date": date.today().isoformat(), "commit": output("git", "rev-parse", "HEAD"),
+            "dirty": bool(output("git", "status", "--porcelain", "--untracked-files=no")), "rounds": ROUNDS, "lines": [],
+        }
+        print(f"\n{title}\n{'':40} {'ours':>10} {'theirs':>10} {'unit':12} ratio in our favour")
+
+    def line(self, what, unit, ours, theirs, against, less=False, share_of_gemm=None):
+        """One number of each side a round; `less`: the smaller is the better."""
+        ratios = [b / a if less else a / b for a, b in zip(ours, theirs)]
+        own, other = statistics.median(ours), statistics.median(theirs)
+        print(f"{what:40} {number(own):>10} {number(other):>10} {unit:12} {spread(ratios)}  {against}", flush=True)
+        if share_of_gemm:
+            share_of_gemm = statistics.median(share_of_gemm)
+            print(f"{'':40} {share_of_gemm:.0%} of the rate of plain matrix products", flush=True)
+        self.facts["lines"].append({
+            "what": what, "unit": unit, "ours": own, "theirs": other, "against": against, "ratios": ratios,
+            "share_of_gemm": share_of_gemm,
+        })
+
+    def save(self):
+        out = TREE / "results" / "bench" / f"{self.name}.json"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(self.facts, indent=1) + "\n")
+        print(out)
+
+
+def number(x):
+    return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
 
 
 def spread(values):

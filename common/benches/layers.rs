@@ -3,15 +3,12 @@
 #![expect(clippy::print_stdout, reason = "the result is for a program")]
 
 use clap::{Parser, ValueEnum};
+use common::bench::rate;
 use common::device::{Precision, configure_threads};
 use common::nn::{LocallyConnected, LocallyConnectedConfig, ResponseNorm, channels_last};
 use common::shim;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
-
-mod rate;
-
-use rate::rate;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Layer {
@@ -68,7 +65,7 @@ fn main() -> anyhow::Result<()> {
         Tensor::run_backward(&[ys.sum(Kind::Float)], &inputs, false, false)
     };
 
-    let passes_per_s = rate(args.seconds, || _ = pass());
+    let passes_per_s = rate(args.seconds, || anyhow::Ok(drop(pass())))?;
     println!("{}", serde_json::json!({"ms": 1e3 / passes_per_s}));
     Ok(())
 }

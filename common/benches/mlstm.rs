@@ -1,8 +1,9 @@
-//! Times the multiplicative LSTM: training steps on random bytes, the rate of plain matrix products in
+//! Times the multiplicative LSTM: training steps on random bytes, their share of the rate of plain matrix products in
 //! the same run, and generation. Prints one JSON object. `bench/run` sets it beside PyTorch.
 #![expect(clippy::print_stdout, reason = "the result is for a program")]
 
 use clap::Parser;
+use common::bench::{rate, share_of_gemm};
 use common::device::{Precision, configure_threads};
 use common::nn::mlstm::{FixedMlstm, Mlstm, MlstmConfig, State};
 use common::optim::clip::clip_grad_norm;
@@ -10,10 +11,6 @@ use common::optim::{Adam, AdamConfig, Decay, Epsilon, Optimizer, ParamGroup, nam
 use common::shim;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
-
-mod rate;
-
-use rate::rate;
 
 #[derive(Parser)]
 struct Args {
@@ -47,23 +44,23 @@ fn main() -> anyhow::Result<()> {
     let config = MlstmConfig { vocab: 256, embedding: 64, hidden: args.hidden };
     let model = Mlstm::new(&vs.root(), &config);
 
-    let per_s = training(&args, &vs, &model, precision);
-    // Forwards once, backwards twice as much; two operations per multiply-add.
-    let flops_per_s = per_s * 6.0 * config.multiply_adds() as f64;
-    let gemm_flops_per_s = products(&args, precision);
+    let per_s = training(&args, &vs, &model, precision)?;
     let json = serde_json::json!({
         "bytes_per_s": per_s,
-        "flops_per_s": flops_per_s,
-        "gemm_flops_per_s": gemm_flops_per_s,
-        "share_of_gemm": flops_per_s / gemm_flops_per_s,
-        "generated_bytes_per_s": generation(&args, &model),
+        "share_of_gemm": share_of_gemm(per_s, config.multiply_adds(), args.seconds, precision)?,
+        "generated_bytes_per_s": generation(&args, &model)?,
     });
     println!("{json}");
     Ok(())
 }
 
 /// Bytes per second of whole updates: loss, gradients, clipping, Adam, the state carried on.
-fn training(args: &Args, vs: &VarStore, model: &Mlstm, precision: Precision) -> f64 {
+fn training(
+    args: &Args,
+    vs: &VarStore,
+    model: &Mlstm,
+    precision: Precision,
+) -> anyhow::Result<f64> {
     let params = named_params(vs);
     let group = ParamGroup { params: named_params(vs), lr_scale: 1.0, weight_decay: 0.0 };
     let config = AdamConfig {
@@ -89,24 +86,16 @@ fn training(args: &Args, vs: &VarStore, model: &Mlstm, precision: Precision) -> 
         loss.backward();
         clip_grad_norm(&params, 1.0);
         opt.step(5e-4);
-        assert!(loss.double_value(&[]).is_finite());
+        anyhow::ensure!(loss.double_value(&[]).is_finite(), "the loss is not finite");
         state = after.detach();
         step += 1;
-    });
-    updates_per_s * (args.batch * args.time) as f64
-}
-
-/// Operations per second of libtorch's product of two square matrices as wide as the model.
-fn products(args: &Args, precision: Precision) -> f64 {
-    let n = args.hidden;
-    let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
-    let draw = || Tensor::randn([n, n], (kind, Device::Cpu));
-    let (a, b) = (draw(), draw());
-    rate(args.seconds, || _ = a.mm(&b)) * 2.0 * (n as f64).powi(3)
+        Ok(())
+    })?;
+    Ok(updates_per_s * (args.batch * args.time) as f64)
 }
 
 /// Bytes per second, one text, the next byte always the likeliest.
-fn generation(args: &Args, model: &Mlstm) -> f64 {
+fn generation(args: &Args, model: &Mlstm) -> anyhow::Result<f64> {
     let model = FixedMlstm::new(model);
     let mut state = model.start();
     let mut byte = 0;
@@ -114,5 +103,6 @@ fn generation(args: &Args, model: &Mlstm) -> f64 {
         model.step(&mut state, byte);
         let ps = model.probabilities(&state);
         byte = (0..ps.len()).max_by(|&a, &b| ps[a].total_cmp(&ps[b])).expect("256 bytes");
+        Ok(())
     })
 }

@@ -1,6 +1,7 @@
 //! What the experiments share, and nothing that only one of them needs.
 #![warn(missing_docs)]
 
+pub mod bench;
 pub mod checkpoint;
 pub mod cli;
 pub mod data;

@@ -17,9 +17,11 @@ use crate::preset::nearest;
 
 mod bytes;
 pub mod decoder;
+mod npy;
 mod published;
 mod torch_zip;
 
+pub use npy::read_npy;
 pub use published::{REFERENCE, published};
 
 /// Tensors by name, on the CPU.

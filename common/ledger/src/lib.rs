@@ -3,6 +3,7 @@
 //! This crate does not link libtorch. What it computes is a pure function of files on disk.
 #![warn(missing_docs)]
 
+pub mod bench;
 pub mod claims;
 pub mod doctor;
 pub mod metrics;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use ledger::{publish, report, verify};
+use ledger::{bench, publish, report, verify};
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -72,6 +72,9 @@ fn copy_runs(results: &Path, reference: &Path) -> anyhow::Result<ExitCode> {
     }
     if runs.is_empty() {
         writeln!(text, "{}: no runs to publish", results.display())?;
+    }
+    for table in bench::publish(results, reference)? {
+        writeln!(text, "{table}")?;
     }
     say(&text);
     Ok(ExitCode::SUCCESS)

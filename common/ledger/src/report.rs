@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::bench::{self, BenchError};
 use crate::claims::{self, Claim, ClaimsError, LedgerRow, read_claims};
 use crate::run::{RunError, write_atomic};
 
@@ -53,6 +54,9 @@ pub enum ReportError {
         /// What was found, and what was wanted.
         problem: String,
     },
+    /// Tables of timings.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// A figure that cannot stand in a page.
     #[error("{path}: {problem}; draw it again with the experiment's `figures`, or delete it")]
     Figure {
@@ -76,6 +80,8 @@ pub struct Pages {
     pub index: String,
     /// `README.md`, when the results are those we publish.
     pub readme: Option<String>,
+    /// `bench.md` and its figure, where something was timed.
+    pub bench: Option<bench::Page>,
 }
 
 /// The claims of every `<root>/experiments/<name>/claims.csv`, by name.
@@ -100,14 +106,16 @@ pub fn experiments(root: &Path) -> Result<Vec<(String, Vec<Claim>)>, ReportError
 pub fn pages(root: &Path, results: &Path, reference: &Path) -> Result<Pages, ReportError> {
     let gathered = gather::gather(root, results, reference)?;
     let index = page::html(&gathered);
-    let readme = gathered.is_reference.then(|| markdown::readme(&gathered));
+    let bench = bench::page(results)?;
+    let readme = gathered.is_reference.then(|| markdown::readme(&gathered, bench.is_some()));
     let ledger = gathered.experiments.into_iter().flat_map(|e| e.rows).collect();
-    Ok(Pages { ledger, index, readme })
+    Ok(Pages { ledger, index, readme, bench })
 }
 
 /// Writes `ledger.csv` and `index.html` of `results`, each whole or not at all, and returns the path of
 /// the page. `root` is the repository, which holds the claims. `reference` is what we publish: its values
-/// stand beside those of `results`, or, when it is the same folder, its `README.md` is written too.
+/// stand beside those of `results`, or, when it is the same folder, its `README.md` is written too. Where something was timed, so is
+/// `bench.md`.
 ///
 /// # Errors
 /// A file that cannot be read or written, or that does not hold what its format wants.
@@ -117,6 +125,10 @@ pub fn write(root: &Path, results: &Path, reference: &Path) -> Result<PathBuf, R
     claims::write_ledger(&pages.ledger, results)?;
     if let Some(readme) = &pages.readme {
         write_atomic(&results.join(README), readme.as_bytes())?;
+    }
+    if let Some(bench) = &pages.bench {
+        write_atomic(&results.join(bench::PAGE), bench.text.as_bytes())?;
+        bench.figure.write(&results.join(bench::FIGURE)).map_err(BenchError::from)?;
     }
     let page = results.join(PAGE);
     write_atomic(&page, pages.index.as_bytes())?;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::bench::{self, BenchError};
 use crate::claims::{ClaimsError, read_ledger, verify_ledger};
 use crate::publish::{PublishError, faults, limits, sizes};
 use crate::report::{self, PAGE, README, ReportError, relative};
@@ -68,7 +69,15 @@ pub fn verify(root: &Path, reference: &Path) -> Result<Verified, VerifyError> {
     } else {
         differences.push("ledger.csv: missing".into());
     }
-    for (name, computed) in [(PAGE, Some(&pages.index)), (README, pages.readme.as_ref())] {
+    let drawing = pages.bench.as_ref().map(|page| page.figure.to_svg()).transpose();
+    let drawing = drawing.map_err(BenchError::from).map_err(ReportError::from)?;
+    let written = [
+        (PAGE, Some(&pages.index)),
+        (README, pages.readme.as_ref()),
+        (bench::PAGE, pages.bench.as_ref().map(|page| &page.text)),
+        (bench::DRAWING, drawing.as_ref()),
+    ];
+    for (name, computed) in written {
         let Some(computed) = computed else { continue };
         if sizes.contains_key(name) {
             let path = reference.join(name);

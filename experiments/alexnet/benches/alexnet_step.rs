@@ -2,13 +2,12 @@
 //! and layout. Prints one JSON object. `bench/run` sets it beside PyTorch.
 #![expect(clippy::print_stdout, reason = "the result is for a program")]
 
-use std::time::Instant;
-
 use alexnet::loss::Loss;
 use alexnet::network::NetworkConfig;
 use alexnet::photographs::train::build;
 use alexnet::train::update;
 use clap::Parser;
+use common::bench::{rate, share_of_gemm};
 use common::device::{Precision, configure_threads};
 use common::distributed::Gradients;
 use common::nn::channels_last;
@@ -68,14 +67,8 @@ fn main() -> anyhow::Result<()> {
         })
         .collect();
 
-    let (mut begun, mut timed, mut pictures) = (Instant::now(), false, 0);
-    for step in 0.. {
-        if !timed && begun.elapsed().as_secs_f64() > args.seconds / 2.0 {
-            (timed, begun, pictures) = (true, Instant::now(), 0);
-        }
-        if timed && begun.elapsed().as_secs_f64() > args.seconds {
-            break;
-        }
+    let mut step = 0;
+    let steps_per_s = rate(args.seconds, || {
         let (xs, ys) = &batches[step as usize % batches.len()];
         let _scores = update(
             forward,
@@ -89,9 +82,11 @@ fn main() -> anyhow::Result<()> {
             step,
             &autocast,
         )?;
-        pictures += args.batch;
-    }
-    let images_per_s = pictures as f64 / begun.elapsed().as_secs_f64();
-    println!("{}", serde_json::json!({"images_per_s": images_per_s}));
+        step += 1;
+        anyhow::Ok(())
+    })?;
+    let images_per_s = steps_per_s * args.batch as f64;
+    let share = share_of_gemm(images_per_s, cfg.multiply_adds(), args.seconds, precision)?;
+    println!("{}", serde_json::json!({"images_per_s": images_per_s, "share_of_gemm": share}));
     Ok(())
 }

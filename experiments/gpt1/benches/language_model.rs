@@ -2,9 +2,8 @@
 //! object; `bench/gpt1.py` prints PyTorch's and Hugging Face's side, `bench/language_model` sets them beside each other.
 #![expect(clippy::print_stdout, reason = "the result is for a program")]
 
-use std::time::Instant;
-
 use clap::Parser;
+use common::bench::{rate, share_of_gemm};
 use common::device::{Precision, configure_threads, peak_memory};
 use common::nn::probe::Probe;
 use common::nn::transformer::TransformerConfig;
@@ -55,13 +54,14 @@ fn main() -> anyhow::Result<()> {
         attention_dropout: 0.0,
         ..TransformerConfig::GPT1
     };
-    let model = Model::new(&Shape::Transformer(config), 0, Device::Cpu);
+    let shape = Shape::Transformer(config);
+    let model = Model::new(&shape, 0, Device::Cpu);
 
     let params = named_params(&model.vs);
     let mut opt = optimizer(&model.vs, 0.01);
-    let shape = [args.batch, args.time + 1];
+    let size = [args.batch, args.time + 1];
     let texts: Vec<Tensor> =
-        (0..8).map(|_| Tensor::randint(args.vocab, shape, (Kind::Int64, Device::Cpu))).collect();
+        (0..8).map(|_| Tensor::randint(args.vocab, size, (Kind::Int64, Device::Cpu))).collect();
     let mut step = 0;
     let updates_per_s = rate(args.seconds, || {
         opt.zero_grad();
@@ -72,16 +72,19 @@ fn main() -> anyhow::Result<()> {
         loss.backward();
         clip::clip_grad_norm(&params, 1.0);
         opt.step(1e-4);
-        let _ = loss.double_value(&[]);
+        anyhow::ensure!(loss.double_value(&[]).is_finite(), "the loss is not finite");
         step += 1;
-    });
+        Ok(())
+    })?;
     let peak = peak_memory(Device::Cpu).host.unwrap_or_default();
+    let tokens_per_s = updates_per_s * (args.batch * args.time) as f64;
     let json = serde_json::json!({
-        "tokens_per_s": updates_per_s * (args.batch * args.time) as f64,
+        "tokens_per_s": tokens_per_s,
+        "share_of_gemm": share_of_gemm(tokens_per_s, shape.multiply_adds(), args.seconds, precision)?,
         "peak_memory_bytes": peak,
         "generated_tokens_per_s": {
-            "1": generation(&args, &model, 1),
-            "64": generation(&args, &model, 64),
+            "1": generation(&args, &model, 1)?,
+            "64": generation(&args, &model, 64)?,
         },
     });
     println!("{json}");
@@ -90,7 +93,7 @@ fn main() -> anyhow::Result<()> {
 
 /// Tokens per second of texts that are begun with 16 tokens and continued to the end of the context, always with the
 /// likeliest token.
-fn generation(args: &Args, model: &Model, batch: i64) -> f64 {
+fn generation(args: &Args, model: &Model, batch: i64) -> anyhow::Result<f64> {
     const BEGUN: i64 = 16;
     let _no_grad = tch::no_grad_guard();
     let Body::Transformer(net) = &model.body else { unreachable!("it was made as one") };
@@ -102,22 +105,7 @@ fn generation(args: &Args, model: &Model, batch: i64) -> f64 {
             let states = net.forward_cached(&ids, &mut cache);
             ids = net.logits(&states.narrow(1, -1, 1)).argmax(-1, false); // [B, 1]
         }
-    });
-    texts_per_s * (batch * (args.time - BEGUN)) as f64
-}
-
-/// How often `f` runs in a second.
-fn rate(seconds: f64, mut f: impl FnMut()) -> f64 {
-    let (mut begun, mut timed, mut n) = (Instant::now(), false, 0);
-    loop {
-        f();
-        n += 1;
-        let elapsed = begun.elapsed().as_secs_f64();
-        if timed && elapsed > seconds {
-            return f64::from(n) / elapsed;
-        }
-        if !timed && elapsed > seconds / 2.0 {
-            (timed, begun, n) = (true, Instant::now(), 0);
-        }
-    }
+        anyhow::Ok(())
+    })?;
+    Ok(texts_per_s * (batch * (args.time - BEGUN)) as f64)
 }

@@ -2,9 +2,8 @@
 //! one JSON object; `bench/rlhf` sets a PyTorch loop with Hugging Face's `generate` beside it.
 #![expect(clippy::print_stdout, reason = "the result is for a program")]
 
-use std::time::Instant;
-
 use clap::Parser;
+use common::bench::rate;
 use common::device::{Precision, configure_threads, peak_memory};
 use common::distributed::{Gradients, World};
 use common::nn::transformer::{NormPlace, Transformer, TransformerConfig};
@@ -123,8 +122,8 @@ fn main() -> anyhow::Result<()> {
     let mut opt = optimizer(&policy, &cfg);
     let (world, grads) = (World::alone(), Gradients::alone());
     let shared = Shared::new(&world, &cfg, Device::Cpu)?;
-    let (mut begun, mut timed, mut step, mut n) = (Instant::now(), false, 0, 0);
-    let steps_per_s = loop {
+    let mut step = 0;
+    let steps_per_s = rate(args.seconds, || {
         let mut log = Log::new();
         let turn = Turn {
             cfg: &cfg,
@@ -138,15 +137,8 @@ fn main() -> anyhow::Result<()> {
         let made = gather(&turn, &setting, cfg.kl.coefficient, &mut log)?;
         update(&turn, &made.batch, None, &mut opt, &mut log)?;
         step += 1;
-        n += 1;
-        let elapsed = begun.elapsed().as_secs_f64();
-        if timed && elapsed > args.seconds {
-            break f64::from(n) / elapsed;
-        }
-        if !timed && elapsed > args.seconds / 2.0 {
-            (timed, begun, n) = (true, Instant::now(), 0);
-        }
-    };
+        anyhow::Ok(())
+    })?;
     println!(
         "{}",
         serde_json::json!({

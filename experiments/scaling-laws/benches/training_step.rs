@@ -2,10 +2,9 @@
 //! Prints one JSON object; `bench/small_models` sets PyTorch beside it.
 #![expect(clippy::print_stdout, reason = "the result is for a program")]
 
-use std::time::Instant;
-
 use clap::Parser;
-use common::device::configure_threads;
+use common::bench::{rate, share_of_gemm};
+use common::device::{Precision, configure_threads};
 use common::nn::language_model::{Model, Shape};
 use common::nn::probe::{Probe, check_gradients};
 use common::nn::transformer::{NormPlace, TransformerConfig};
@@ -91,8 +90,8 @@ fn main() -> anyhow::Result<()> {
     let size = [args.batch as i64, args.time as i64 + 1];
     let texts: Vec<Tensor> =
         (0..8).map(|_| Tensor::randint(args.vocab, size, (Kind::Int64, Device::Cpu))).collect();
-    let (mut begun, mut timed, mut step, mut n) = (Instant::now(), false, 0, 0);
-    let updates_per_s = loop {
+    let mut step = 0;
+    let updates_per_s = rate(args.seconds, || {
         // The update of `train::train`.
         opt.zero_grad();
         let loss = model.loss(&texts[step % texts.len()], true, &Probe::off());
@@ -102,17 +101,17 @@ fn main() -> anyhow::Result<()> {
         check_gradients(norm, step as u64, &params)?;
         opt.step(cfg.lr);
         step += 1;
-        n += 1;
-        let elapsed = begun.elapsed().as_secs_f64();
-        if timed && elapsed > args.seconds {
-            break f64::from(n) / elapsed;
-        }
-        if !timed && elapsed > args.seconds / 2.0 {
-            (timed, begun, n) = (true, Instant::now(), 0);
-        }
-    };
+        Ok(())
+    })?;
     let params = counts::Shape::of(&cfg.shape).kaplan_params();
     let tokens_per_s = updates_per_s * cfg.tokens_per_step();
-    println!("{}", serde_json::json!({ "params": params, "tokens_per_s": tokens_per_s }));
+    let share =
+        share_of_gemm(tokens_per_s, cfg.shape.multiply_adds(), args.seconds, Precision::Fp32)?;
+    let json = serde_json::json!({
+        "params": params,
+        "tokens_per_s": tokens_per_s,
+        "share_of_gemm": share,
+    });
+    println!("{json}");
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use common::checkpoint::Tensors;
+use common::weights::read_npy;
 use tch::{Device, Kind, Tensor};
 
 use crate::model::Neuron;
@@ -46,9 +47,7 @@ pub fn read(folder: &Path, device: Device) -> anyhow::Result<Neuron> {
             path.display(),
             ARRAYS - 1
         );
-        let array = Tensor::read_npy(&path)
-            .with_context(|| format!("{}: not a numpy array", path.display()))?;
-        arrays.push(array.to_kind(Kind::Float));
+        arrays.push(read_npy(&path)?.to_kind(Kind::Float));
     }
     let pieces: Vec<Tensor> = arrays.drain(2..2 + PIECES).collect();
     let first = pieces[0].size();

@@ -18,10 +18,15 @@ as one. The range behind a measured value is its 95 % interval over seeds; `≥`
 
 ";
 
-pub(super) fn readme(all: &Gathered) -> String {
+pub(super) fn readme(all: &Gathered, timed: bool) -> String {
     let mut out = INTRODUCTION.to_owned();
     if all.empty() {
         out.push_str("Nothing is published yet.\n\n");
+    }
+    if timed {
+        out.push_str(
+            "How fast all of it is, beside PyTorch and others, is in [bench.md](bench.md).\n\n",
+        );
     }
     out.push_str("| verdict | claims |\n| --- | ---: |\n");
     for total in totals(all) {

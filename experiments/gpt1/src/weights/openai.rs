@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use common::nn::transformer::TransformerConfig;
-use common::weights::StateDict;
+use common::weights::{StateDict, read_npy};
 use tch::{Device, Kind, Tensor};
 
 use super::FolderError;
@@ -64,16 +64,7 @@ pub(super) fn read(folder: &Path, device: Device) -> Result<Model, FolderError> 
 
     let mut pieces = Vec::with_capacity(PIECES);
     for index in 0..PIECES {
-        let path = folder.join(format!("params_{index}.npy"));
-        let piece = Tensor::read_npy(&path).map_err(|error| FolderError::Malformed {
-            path: path.clone(),
-            place: "numpy array".into(),
-            found: error.to_string(),
-            wanted: format!(
-                "a piece of the weights; they are params_0.npy to params_{}.npy",
-                PIECES - 1
-            ),
-        })?;
+        let piece = read_npy(&folder.join(format!("params_{index}.npy")))?;
         pieces.push(piece.to_kind(Kind::Float).flatten(0, -1));
     }
     let all = Tensor::cat(&pieces, 0);
