@@ -161,6 +161,7 @@ mod tests {
 
     use crate::ppo::advantage::moments;
     use crate::tokens::{Side, batch};
+    use crate::train_reward::scores_of;
 
     fn model() -> RewardModel {
         tch::manual_seed(4);
@@ -225,6 +226,19 @@ mod tests {
         let alone = model.score(&batch(&texts[1..], Side::Right));
         assert!((&left - &right).abs().max().double_value(&[]) < 1e-5);
         assert!((right.narrow(0, 1, 1) - alone).abs().max().double_value(&[]) < 1e-5);
+    }
+
+    #[test]
+    fn texts_of_any_lengths_and_repeated_ones_have_their_own_rewards_in_their_order() {
+        let model = model();
+        let texts: Vec<Vec<i64>> =
+            (0..150).map(|i| (0..1 + i % 7).map(|k| (i % 40 + k) % 30).collect()).collect();
+        let found = scores_of(&model, &texts);
+        for (text, found) in texts.iter().zip(found) {
+            let alone = tch::no_grad(|| model.score(&batch(&[text], Side::Right)));
+            assert!((alone.double_value(&[0]) - found).abs() < 1e-5, "{text:?}");
+        }
+        assert!(scores_of::<Vec<i64>>(&model, &[]).is_empty());
     }
 
     #[test]
