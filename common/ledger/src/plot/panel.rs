@@ -321,12 +321,10 @@ fn draw_bars(
         let half = 0.47 * width;
         let base = frame.place(x + offset - half, frame.base());
         if let (Some(base), Some(top)) = (base, frame.place(x + offset + half, y)) {
-            draw_box(
-                area,
-                (base.0, top.1.min(base.1)),
-                (top.0, top.1.max(base.1)),
-                colour.mix(opacity(Style::Bars)),
-            );
+            let high = top.1.min(base.1);
+            // A bar of no height is a line: 0 was measured.
+            let low = top.1.max(base.1).max(high + units(1.0));
+            draw_box(area, (base.0, high), (top.0, low), colour.mix(opacity(Style::Bars)));
         }
     }
 }
