@@ -98,7 +98,10 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             let Some(column) = column(task) else { continue };
             let scores: Vec<f64> = runs.iter().map(|run| run.score).collect();
             let estimate = mean_over_seeds(&scores, Scale::Natural)?.with_n(runs[0].n_test);
-            rows.push(measured(finished, &format!("gpt1-t5{letter}-{column}"), task, estimate));
+            let row = measured(finished, &format!("gpt1-t5{letter}-{column}"), task, estimate);
+            let beside = format!("../{}/{task}", finetune::STUDY);
+            let evidence = if variant == PRETRAINED { beside } else { row.evidence.clone() };
+            rows.push(Measured { evidence, ..row });
         }
     }
     let of = |variant: &str| all.iter().filter(|run| run.variant == variant).collect::<Vec<_>>();
