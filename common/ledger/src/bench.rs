@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::plot::{Axis, Figure, Panel, PlotError, Reference, Series, Style};
+use crate::plot::{Axis, Figure, Panel, PlotError, Reference, ranges};
 use crate::run::{RunError, write_atomic};
 
 /// The folder of the tables, in a results folder.
@@ -274,21 +274,12 @@ fn figure(tables: &[Table]) -> Figure {
     let ratios = tables.iter().flat_map(|table| &table.lines).flat_map(|line| &line.ratios);
     let (low, high) = ratios.fold((1.0_f64, 1.0_f64), |(low, high), &r| (low.min(r), high.max(r)));
     let panel = |table: &Table| {
-        let rows =
-            || table.lines.iter().rev().enumerate().map(|(i, line)| (i as f64, line.spread()));
-        let ranges = rows().map(|(y, [least, _, most])| {
-            Series::new("", Style::Line, vec![(least, y), (most, y)]).colour(0)
-        });
-        let medians = rows().map(|(y, [_, median, _])| (median, y)).collect();
-        let mut series: Vec<Series> = ranges.collect();
-        series.push(Series::new("", Style::Markers, medians).colour(0));
+        let rows = table.lines.iter().map(|line| (line.what.as_str(), line.spread())).collect();
+        let x = Axis::log("ratio in our favour").range(low / 1.1, high * 1.1);
         Panel {
             title: format!("{}: {}", table.experiment, table.title),
-            x: Axis::log("ratio in our favour").range(low / 1.1, high * 1.1),
-            y: Axis::categories("", table.lines.iter().rev().map(|line| line.what.clone())),
-            series,
             references: vec![Reference::vertical("level", 1.0)],
-            ..Panel::default()
+            ..ranges("median of the rounds", x, rows)
         }
     };
     Figure {

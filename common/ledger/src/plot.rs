@@ -233,6 +233,21 @@ impl Series {
     }
 }
 
+/// A panel with names up its side, the first at the top: of each row the range `(low, high)` as a line and a value in
+/// it as a marker.
+pub fn ranges<S: Into<String>>(label: &str, x: Axis, rows: Vec<(S, [f64; 3])>) -> Panel {
+    let (names, values): (Vec<String>, Vec<[f64; 3]>) =
+        rows.into_iter().rev().map(|(name, values)| (name.into(), values)).unzip();
+    let placed = || values.iter().enumerate().map(|(i, values)| (i as f64, values));
+    let line = |(y, &[low, _, high]): (f64, &[f64; 3])| {
+        Series::new("", Style::Line, vec![(low, y), (high, y)]).colour(0)
+    };
+    let mut series: Vec<Series> = placed().map(line).collect();
+    let markers = placed().map(|(y, &[_, value, _])| (value, y)).collect();
+    series.push(Series::new(label, Style::Markers, markers).colour(0));
+    Panel { x, y: Axis::categories("", names), series, ..Panel::default() }
+}
+
 impl Reference {
     /// A published value of `y`.
     pub fn horizontal(label: impl Into<String>, y: f64) -> Self {

@@ -244,7 +244,7 @@ fn section<'a>(all: &'a Gathered, experiment: &'a Experiment) -> Section<'a> {
             .iter()
             .map(|study| {
                 let told =
-                    |figure: &figures::Figure| key.is_some_and(|key| key.1.svg == figure.svg);
+                    |figure: &figures::Figure| key.is_some_and(|key| std::ptr::eq(key.1, figure));
                 let left = study.figures.iter().filter(|figure| !told(figure));
                 let figures: Vec<_> = left.map(Figure::of).collect();
                 let in_story =

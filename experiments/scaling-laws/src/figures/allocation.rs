@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
+use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style, ranges};
 use ledger::stats::Estimate;
 
 use super::{between, ends};
@@ -145,20 +145,15 @@ pub(crate) fn refit_constants(all: &[Refitted]) -> Figure {
         }
     }
     let panel = |(key, tables): (&str, Vec<(String, Estimate, f64)>)| {
-        let mut series = Series::new("ours over the authors'", Style::Intervals, Vec::new());
-        for (i, (_, ours, theirs)) in tables.iter().enumerate() {
-            let over = |value: f64| value / theirs;
-            series.points.push((i as f64, over(ours.value)));
+        let row = |(name, ours, theirs): (String, Estimate, f64)| {
             let (low, high) = (ours.low.unwrap_or(ours.value), ours.high.unwrap_or(ours.value));
-            series.band.push((i as f64, over(low), over(high)));
-        }
+            (name, [low, ours.value, high].map(|value| value / theirs))
+        };
+        let rows = tables.into_iter().map(row).collect();
         Panel {
             title: key.to_owned(),
-            x: Axis::categories("table", tables.iter().map(|(name, ..)| name.as_str())),
-            y: Axis::log("ours over the authors'"),
-            series: vec![series],
-            references: vec![Reference::horizontal("the same", 1.0)],
-            ..Panel::default()
+            references: vec![Reference::vertical("the same", 1.0)],
+            ..ranges("ours over the authors'", Axis::log("ours over the authors'"), rows)
         }
     };
     Figure {
