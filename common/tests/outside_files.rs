@@ -64,7 +64,7 @@ fn idx_survives() {
     let classes: Vec<String> = (0..3).map(|i| i.to_string()).collect();
     let whole = [gz(&pictures), pictures];
     survives_file(folder.path(), "pictures", &whole, |path| {
-        drop(idx::read(path, &labels, &classes))
+        drop(idx::read(path, &labels, &classes));
     });
 }
 
@@ -101,7 +101,7 @@ fn digits_in_json_survive() {
     let folder = folder();
     let whole = [format!("{{\"data\":[{numbers}]}}").into_bytes()];
     survives_file(folder.path(), "0.json", &whole, |path| {
-        drop(digits_json::read(&[located_file(path)]))
+        drop(digits_json::read(&[located_file(path)]));
     });
 }
 
@@ -159,7 +159,7 @@ fn checkpoints_survive() {
     let step = store.folder().join("step-7");
     for name in ["model.safetensors", "optim.safetensors", "state.json"] {
         let whole = fs::read(step.join(name)).unwrap();
-        survives_file(&step, name, &[whole.clone()], |path| {
+        survives_file(&step, name, std::slice::from_ref(&whole), |path| {
             let loaded = store.load::<Vec<f64>>();
             let same = fs::read(path).unwrap() == whole;
             assert!(
@@ -204,7 +204,7 @@ fn files_of_tokens_survive() {
     let document = |name: &str| Ok(Document { name: name.into(), text: "ab ab b\na ab".into() });
     tokenizer.encode_corpus("two", [document("one"), document("two")], &path).unwrap();
     let whole = fs::read(&path).unwrap();
-    survives_file(folder.path(), "tokens.bin", &[whole.clone()], |path| {
+    survives_file(folder.path(), "tokens.bin", std::slice::from_ref(&whole), |path| {
         if let Ok(file) = TokenFile::open(path) {
             assert_eq!(fs::read(path).unwrap(), whole, "a changed file was taken");
             assert_eq!(file.tokens(0..file.len()).len(), file.len());

@@ -49,7 +49,8 @@ pub enum BenchError {
 /// One program's table.
 #[derive(Debug, Deserialize)]
 struct Table {
-    table: String,
+    #[serde(rename = "table")]
+    name: String,
     experiment: String,
     title: String,
     /// PyTorch's version; empty where it took no part.
@@ -125,7 +126,7 @@ pub fn publish(results: &Path, reference: &Path) -> Result<Vec<String>, BenchErr
 
 fn read(folder: &Path) -> Result<Vec<Table>, BenchError> {
     let mut tables: Vec<Table> = files(folder)?.into_iter().map(|(_, _, table)| table).collect();
-    tables.sort_by(|a, b| (&a.experiment, &a.table).cmp(&(&b.experiment, &b.table)));
+    tables.sort_by(|a, b| (&a.experiment, &a.name).cmp(&(&b.experiment, &b.name)));
     Ok(tables)
 }
 
@@ -185,7 +186,7 @@ training computes.
 
 fn text(tables: &[Table]) -> String {
     let mut out = INTRODUCTION.to_owned();
-    let _ = write!(out, "![{}]({FIGURE}.png)\n\n", CAPTION);
+    let _ = write!(out, "![{CAPTION}]({FIGURE}.png)\n\n");
     out.push_str("| experiment | slowest line | ratio |\n| --- | --- | ---: |\n");
     let mut rest = tables;
     while let Some(first) = rest.first() {

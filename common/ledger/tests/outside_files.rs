@@ -1,5 +1,4 @@
 //! Records, rows and claims, damaged: no reader panics or takes memory for what a file only claims to hold.
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::fs;
 use std::path::Path;

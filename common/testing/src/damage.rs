@@ -114,7 +114,9 @@ impl Edit {
 fn damaged(whole: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let edited = (prop::sample::select(whole), prop::collection::vec(Edit::any(), 1..6));
     let edited = edited.prop_map(|(mut file, edits)| {
-        edits.iter().for_each(|edit| edit.apply(&mut file));
+        for edit in &edits {
+            edit.apply(&mut file);
+        }
         file
     });
     prop_oneof![15 => edited, 1 => prop::collection::vec(any::<u8>(), 0..200)]

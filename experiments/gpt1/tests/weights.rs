@@ -156,8 +156,8 @@ fn damaged_weights_survive() {
         }
         for name in names {
             let whole = fs::read(place.path().join(name)).unwrap();
-            survives_file(place.path(), name, &[whole.clone()], |_| {
-                drop(weights::read(place.path(), Device::Cpu))
+            survives_file(place.path(), name, std::slice::from_ref(&whole), |_| {
+                drop(weights::read(place.path(), Device::Cpu));
             });
             fs::write(place.path().join(name), whole).unwrap();
         }

@@ -232,7 +232,7 @@ mod tests {
     fn texts_of_any_lengths_and_repeated_ones_have_their_own_rewards_in_their_order() {
         let model = model();
         let texts: Vec<Vec<i64>> =
-            (0..150).map(|i| (0..1 + i % 7).map(|k| (i % 40 + k) % 30).collect()).collect();
+            (0..150).map(|i| (0..=i % 7).map(|k| (i % 40 + k) % 30).collect()).collect();
         let found = scores_of(&model, &texts);
         for (text, found) in texts.iter().zip(found) {
             let alone = tch::no_grad(|| model.score(&batch(&[text], Side::Right)));

@@ -135,6 +135,6 @@ fn damaged_arrays_survive() {
     }
     let whole = std::fs::read(place.path().join("1.npy")).unwrap();
     survives_file(place.path(), "1.npy", &[whole], |_| {
-        drop(released::read(place.path(), Device::Cpu))
+        drop(released::read(place.path(), Device::Cpu));
     });
 }

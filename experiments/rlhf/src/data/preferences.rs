@@ -354,7 +354,7 @@ mod tests {
         let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gz.write_all(&plain.concat()).unwrap();
         survives_file(folder.path(), "some.jsonl.gz", &[gz.finish().unwrap()], |path| {
-            drop(read(path))
+            drop(read(path));
         });
     }
 }
