@@ -99,7 +99,7 @@ mod tests {
             assert!(refused(&whole[..at]).contains("a whole .npy file"));
         }
         let text = String::from_utf8_lossy(&whole[10..100]).into_owned();
-        for (from, to) in [("<f8", ">f8"), ("False", "True "), ("(1, 2, 3)", "(1, 2,-3)")] {
+        for (from, to) in [("<f8", ">f8"), ("False", "True "), ("(1,2,3,)", "(1,2,-3)")] {
             assert!(text.contains(from), "{text}");
             let at = 10 + text.find(from).unwrap();
             let other = [&whole[..at], to.as_bytes(), &whole[at + to.len()..]].concat();
