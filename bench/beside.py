@@ -13,6 +13,8 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parent.parent
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = os.environ.get("SECONDS", "2")
+# Before anything is built.
+LOAD = os.getloadavg()[0]
 
 
 def python_with_torch():
@@ -115,6 +117,16 @@ def in_turn(ours, theirs, threads):
     return [a for a, _ in rounds], [b for _, b in rounds]
 
 
+def of(runs, key):
+    return [run[key] for run in runs]
+
+
+def how(threads, precision=""):
+    """What a line says of its run."""
+    said = f"{threads} thread{'s' if threads > 1 else ''}"
+    return f"{precision}, {said}" if precision else said
+
+
 def best_mode(runs, least=False):
     """The mode with the highest (`least`: lowest) median over the rounds `runs`, each a number a mode, and its numbers."""
     choose = min if least else max
@@ -149,17 +161,16 @@ def machine():
 
 
 class Table:
-    """Lines of ours beside theirs, printed as they come and kept in results/bench/<name>.json, from which `ledger bench`
+    """Lines of ours beside theirs, printed as they come and kept in results/bench/<name>.json, from which `ledger report`
     makes the page. A ratio above 1 is in our favour, whatever the unit."""
 
     def __init__(self, name, experiment, title, python=None):
-        load = os.getloadavg()[0]
-        if load > 0.5:
-            print(f"the machine is not quiet (load {load:.1f}): timings will be off", file=sys.stderr)
+        if LOAD > 0.5:
+            print(f"the machine is not quiet (load {LOAD:.1f}): timings will be off", file=sys.stderr)
         torch = output(python, "-c", "import torch; print(torch.__version__)") if python else ""
         self.name = name
         self.facts = {
-            "table": name, "experiment": experiment, "title": title, "pytorch": torch, "machine": machine(), "load": load,
+            "table": name, "experiment": experiment, "title": title, "pytorch": torch, "machine": machine(), "load": LOAD,
             "date": date.today().isoformat(), "commit": output("git", "rev-parse", "HEAD"),
             "dirty": bool(output("git", "status", "--porcelain", "--untracked-files=no")), "rounds": ROUNDS, "lines": [],
         }

@@ -24,6 +24,14 @@ use flate2::write::GzEncoder;
 use tch::{Device, Kind, Tensor};
 use testing::damage::{survives, survives_file, survives_within};
 
+/// A vocabulary of seven tokens, and its merges.
+const VOCAB: &str = r#"{"<unk>":0,"a":1,"b":2,"a</w>":3,"b</w>":4,"ab</w>":5,"\n</w>":6}"#;
+const MERGES: &str = "#version: 0.2\na b</w>\n";
+
+fn tensors() -> [(String, Tensor); 1] {
+    [("a.weight".to_owned(), Tensor::ones([2, 3], (Kind::Float, Device::Cpu)))]
+}
+
 fn gz(bytes: &[u8]) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     packed.write_all(bytes).unwrap();
@@ -127,7 +135,7 @@ fn archives_of_pictures_survive() {
 #[test]
 fn weights_survive() {
     let folder = folder();
-    let tensors = [("a.weight".to_owned(), Tensor::ones([2, 3], (Kind::Float, Device::Cpu)))];
+    let tensors = tensors();
     let path = folder.path().join("weights.safetensors");
     Tensor::write_safetensors(&tensors, &path).unwrap();
     let mut whole = vec![fs::read(&path).unwrap()];
@@ -154,7 +162,7 @@ fn weights_survive() {
 fn checkpoints_survive() {
     let folder = folder();
     let store = Store::new(folder.path().join("checkpoints"));
-    let tensors = [("a.weight".to_owned(), Tensor::ones([2, 3], (Kind::Float, Device::Cpu)))];
+    let tensors = tensors();
     store.save(7, &tensors, &tensors, &vec![1.5, 2.5], false).unwrap();
     let step = store.folder().join("step-7");
     for name in ["model.safetensors", "optim.safetensors", "state.json"] {
@@ -174,8 +182,6 @@ fn checkpoints_survive() {
 
 #[test]
 fn vocabularies_survive() {
-    let vocab = r#"{"<unk>":0,"a":1,"b":2,"a</w>":3,"b</w>":4,"ab</w>":5,"\n</w>":6}"#;
-    let merges = "#version: 0.2\na b</w>\n";
     let folder = folder();
     let [vocab_path, merges_path] =
         ["vocab.json", "merges.txt"].map(|name| folder.path().join(name));
@@ -187,18 +193,17 @@ fn vocabularies_survive() {
             drop(format!("{tokenizer:?}"));
         }
     };
-    fs::write(&vocab_path, vocab).unwrap();
-    survives_file(folder.path(), "merges.txt", &[merges.as_bytes().to_vec()], read);
-    fs::write(&merges_path, merges).unwrap();
-    survives_file(folder.path(), "vocab.json", &[vocab.as_bytes().to_vec()], read);
+    fs::write(&vocab_path, VOCAB).unwrap();
+    survives_file(folder.path(), "merges.txt", &[MERGES.as_bytes().to_vec()], read);
+    fs::write(&merges_path, MERGES).unwrap();
+    survives_file(folder.path(), "vocab.json", &[VOCAB.as_bytes().to_vec()], read);
 }
 
 #[test]
 fn files_of_tokens_survive() {
-    let vocab = r#"{"<unk>":0,"a":1,"b":2,"a</w>":3,"b</w>":4,"ab</w>":5,"\n</w>":6}"#;
     let folder = folder();
-    fs::write(folder.path().join("vocab.json"), vocab).unwrap();
-    fs::write(folder.path().join("merges.txt"), "#version: 0.2\na b</w>\n").unwrap();
+    fs::write(folder.path().join("vocab.json"), VOCAB).unwrap();
+    fs::write(folder.path().join("merges.txt"), MERGES).unwrap();
     let tokenizer = Tokenizer::open(Mode::Hf, folder.path()).unwrap();
     let path = folder.path().join("tokens.bin");
     let document = |name: &str| Ok(Document { name: name.into(), text: "ab ab b\na ab".into() });

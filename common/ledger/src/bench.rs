@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::plot::{Axis, Figure, Panel, PlotError, Reference, ranges};
+use crate::report::plain;
 use crate::run::{RunError, write_atomic};
 
 /// The folder of the tables, in a results folder.
@@ -195,8 +196,8 @@ fn text(tables: &[Table]) -> String {
         let lines = own.iter().flat_map(|table| table.lines.iter().map(move |line| (table, line)));
         let slowest = lines.min_by(|(_, a), (_, b)| a.spread()[1].total_cmp(&b.spread()[1]));
         if let Some((table, line)) = slowest {
-            let (name, what) = (&table.experiment, cell(&line.what));
-            let _ = writeln!(out, "| {name} | {}: {what} | {} |", cell(&table.title), ratio(line));
+            let (name, what) = (&table.experiment, plain(&line.what));
+            let _ = writeln!(out, "| {name} | {}: {what} | {} |", plain(&table.title), ratio(line));
         }
         rest = others;
     }
@@ -205,8 +206,8 @@ fn text(tables: &[Table]) -> String {
         out.push_str("| | ours | theirs | unit | in our favour | beside | of plain products |\n");
         out.push_str("| --- | ---: | ---: | --- | ---: | --- | ---: |\n");
         for line in &table.lines {
-            let (what, beside) = (cell(&line.what), cell(&line.against));
-            let (ours, theirs, unit) = (number(line.ours), number(line.theirs), cell(&line.unit));
+            let (what, beside) = (plain(&line.what), plain(&line.against));
+            let (ours, theirs, unit) = (number(line.ours), number(line.theirs), plain(&line.unit));
             let share =
                 line.share_of_gemm.map_or_else(String::new, |s| format!("{:.0} %", 100.0 * s));
             let ratio = ratio(line);
@@ -245,11 +246,6 @@ fn made(table: &Table) -> String {
 fn ratio(line: &Line) -> String {
     let [least, median, most] = line.spread();
     format!("**{median:.2}** ({least:.2} to {most:.2})")
-}
-
-/// A text as a cell of a table.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
 }
 
 /// Whole from 100 on, otherwise three digits.

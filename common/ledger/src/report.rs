@@ -21,6 +21,7 @@ mod page;
 mod runs;
 mod words;
 
+pub(crate) use markdown::plain;
 pub(crate) use runs::relative;
 pub(crate) use words::bytes;
 

@@ -131,7 +131,7 @@ pub fn survives(whole: &[Vec<u8>], read: impl Fn(&[u8])) {
     survives_within(MOST_MEMORY, whole, read);
 }
 
-/// As [`survives`], with at most `most_memory` bytes held.
+/// As [`survives`], where a damaged file may claim up to `most_memory` bytes; a whole one still takes at most 64 MiB.
 #[track_caller]
 pub fn survives_within(most_memory: usize, whole: &[Vec<u8>], read: impl Fn(&[u8])) {
     let config = Config { failure_persistence: None, ..Config::default() };

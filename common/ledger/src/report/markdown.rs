@@ -33,13 +33,13 @@ pub(super) fn readme(all: &Gathered, timed: bool) -> String {
         let _ = writeln!(out, "| {} | {} |", total.label, total.count);
     }
     for experiment in &all.experiments {
-        let _ = write!(out, "\n## {}\n", text(&experiment.name));
+        let _ = write!(out, "\n## {}\n", plain(&experiment.name));
         figures(&mut out, experiment);
         table(&mut out, experiment);
     }
     out.push_str("\n## What the verdicts mean\n\n");
     for (word, _, meaning) in words::glossary() {
-        let _ = writeln!(out, "- **{word}**: {}", text(&meaning));
+        let _ = writeln!(out, "- **{word}**: {}", plain(&meaning));
     }
     out
 }
@@ -50,12 +50,12 @@ fn figures(out: &mut String, experiment: &Experiment) {
     for study in &preset.studies {
         for figure in &study.figures {
             let Some(png) = &figure.png else { continue };
-            let caption = text(&figure.caption);
+            let caption = plain(&figure.caption);
             let _ = write!(
                 out,
                 "\n![{caption}](<{png}>)\n\n*{} at the preset {}.* {caption}\n",
-                text(&study.study),
-                text(&preset.preset)
+                plain(&study.study),
+                plain(&preset.preset)
             );
         }
     }
@@ -74,31 +74,31 @@ fn table(out: &mut String, experiment: &Experiment) {
 
 fn line(out: &mut String, experiment: &Experiment, row: &LedgerRow) {
     let claim = experiment.claim(row);
-    let source = text(&place(&claim.source, &claim.place));
+    let source = plain(&place(&claim.source, &claim.place));
     let unverified = if row.published.unverified { " (unverified)" } else { "" };
     let with_range = |value: String, range: String| {
         let range = if range.is_empty() { range } else { format!(" ({range})") };
-        text(&format!("{value}{range}"))
+        plain(&format!("{value}{range}"))
     };
     let published = with_range(words::published(claim), words::published_range(claim)) + unverified;
     let with = [seeds(row), row.preset.clone(), row.data.clone()];
-    let with: Vec<_> = with.iter().filter(|s| !s.is_empty()).map(|s| text(s)).collect();
+    let with: Vec<_> = with.iter().filter(|s| !s.is_empty()).map(|s| plain(s)).collect();
     let cells = [
-        format!("{}<br><sub>{source}; {}</sub>", text(&row.claim), text(&row.id)),
+        format!("{}<br><sub>{source}; {}</sub>", plain(&row.claim), plain(&row.id)),
         published.trim().to_owned(),
         with_range(words::measured(row), words::interval(row)),
         with.join(", "),
         format!("**{}**", words::verdict(row.verdict)),
-        text(&row.reason),
+        plain(&row.reason),
         code(&row.command),
     ];
     let _ = writeln!(out, "| {} |", cells.join(" | "));
 }
 
 /// Text that Markdown and HTML leave as it is, on one line and within one cell of a table.
-fn text(plain: &str) -> String {
-    let mut out = String::with_capacity(plain.len());
-    for c in plain.chars() {
+pub(crate) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
