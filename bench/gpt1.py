@@ -75,22 +75,34 @@ def training(args, compiled):
     return rate(args.seconds, update) * args.batch * args.time
 
 
-def generation(args, batch):
-    """Tokens per second of Hugging Face's `generate`, greedily, with whatever cache it has for this model."""
-    from transformers import OpenAIGPTConfig, OpenAIGPTLMHeadModel
+def generation(args, config, batch, new):
+    """Tokens per second of Hugging Face's `generate`, greedily, with whatever cache it has for this model: none for GPT-1,
+    so its work grows with the square of `new`; GPT-2 is the nearest of the same size that has one."""
+    from transformers import AutoModelForCausalLM
 
-    config = OpenAIGPTConfig(
-        vocab_size=args.vocab, n_positions=args.time, n_embd=args.width, n_layer=args.layers, n_head=args.width // 64
-    )
-    net = OpenAIGPTLMHeadModel(config).eval()
+    net = AutoModelForCausalLM.from_config(config).eval()
     begin = torch.randint(1, args.vocab, (batch, BEGUN))  # 0 is its padding
-    new = args.time - BEGUN
 
     def write():
         net.generate(begin, max_new_tokens=new, min_new_tokens=new, do_sample=False, pad_token_id=0)
 
     with torch.inference_mode():
         return rate(args.seconds, write) * batch * new
+
+
+def generations(args):
+    """By family, then by texts written at once, then by tokens written of each."""
+    from transformers import GPT2Config, OpenAIGPTConfig
+
+    size = dict(
+        vocab_size=args.vocab, n_positions=args.time, n_embd=args.width, n_layer=args.layers, n_head=args.width // 64,
+        bos_token_id=None, eos_token_id=None,
+    )
+    configs = {"GPT-1": OpenAIGPTConfig(**size), "GPT-2": GPT2Config(**size)}
+    return {
+        family: {asked: generation(args, config, *map(int, asked.split("x"))) for asked in args.generate}
+        for family, config in configs.items()
+    }
 
 
 parser = argparse.ArgumentParser()
@@ -102,14 +114,11 @@ parser.add_argument("--batch", type=int, default=16)
 parser.add_argument("--precision", default="fp32")
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--seconds", type=float, default=2.0)
+parser.add_argument("--generate", nargs="*", default=[], help="texts at once x tokens to write of each")
 args = parser.parse_args()
 torch.set_num_threads(args.threads)
 torch.set_num_interop_threads(1)
 rates = {"eager": training(args, False)}
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 rates["torch.compile"] = training(args, True)
-print(json.dumps({
-    "tokens_per_s": rates,
-    "peak_memory_bytes": peak,
-    "generated_tokens_per_s": {str(batch): generation(args, batch) for batch in (1, 64)},
-}))
+print(json.dumps({"tokens_per_s": rates, "peak_memory_bytes": peak, "generated_tokens_per_s": generations(args)}))

@@ -2,6 +2,9 @@
 //! object; `bench/gpt1.py` prints PyTorch's and Hugging Face's side, `bench/language_model` sets them beside each other.
 #![expect(clippy::print_stdout, reason = "the result is for a program")]
 
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
 use clap::Parser;
 use common::bench::{rate, share_of_gemm};
 use common::device::{Precision, configure_threads, peak_memory};
@@ -33,6 +36,9 @@ struct Args {
     /// Seconds to time each part, after half as many to warm up
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// Texts at once x tokens to write of each, as in 64x48
+    #[arg(long, num_args = 0.., value_parser = parse_asked)]
+    generate: Vec<(i64, i64)>,
     /// `cargo bench` passes this
     #[arg(long, hide = true)]
     bench: bool,
@@ -78,22 +84,27 @@ fn main() -> anyhow::Result<()> {
     })?;
     let peak = peak_memory(Device::Cpu).host.unwrap_or_default();
     let tokens_per_s = updates_per_s * (args.batch * args.time) as f64;
+    let mut generations = BTreeMap::new();
+    for &(batch, new) in &args.generate {
+        generations.insert(format!("{batch}x{new}"), generation(&args, &model, batch, new)?);
+    }
     let json = serde_json::json!({
         "tokens_per_s": tokens_per_s,
         "share_of_gemm": share_of_gemm(tokens_per_s, shape.multiply_adds(), args.seconds, precision)?,
         "peak_memory_bytes": peak,
-        "generated_tokens_per_s": {
-            "1": generation(&args, &model, 1)?,
-            "64": generation(&args, &model, 64)?,
-        },
+        "generated_tokens_per_s": generations,
     });
     println!("{json}");
     Ok(())
 }
 
-/// Tokens per second of texts that are begun with 16 tokens and continued to the end of the context, always with the
-/// likeliest token.
-fn generation(args: &Args, model: &Model, batch: i64) -> anyhow::Result<f64> {
+fn parse_asked(text: &str) -> anyhow::Result<(i64, i64)> {
+    let (batch, new) = text.split_once('x').context("not TEXTSxTOKENS")?;
+    Ok((batch.parse()?, new.parse()?))
+}
+
+/// Tokens per second of `batch` texts that are begun with 16 tokens and continued by `new`, always with the likeliest token.
+fn generation(args: &Args, model: &Model, batch: i64, new: i64) -> anyhow::Result<f64> {
     const BEGUN: i64 = 16;
     let _no_grad = tch::no_grad_guard();
     let Body::Transformer(net) = &model.body else { unreachable!("it was made as one") };
@@ -101,11 +112,11 @@ fn generation(args: &Args, model: &Model, batch: i64) -> anyhow::Result<f64> {
     let texts_per_s = rate(args.seconds, || {
         let mut cache = net.cache(batch);
         let mut ids = begin.shallow_clone();
-        for _ in BEGUN..args.time {
+        for _ in 0..new {
             let states = net.forward_cached(&ids, &mut cache);
             ids = net.logits(&states.narrow(1, -1, 1)).argmax(-1, false); // [B, 1]
         }
         anyhow::Ok(())
     })?;
-    Ok(texts_per_s * (batch * (args.time - BEGUN)) as f64)
+    Ok(texts_per_s * (batch * new) as f64)
 }

@@ -121,6 +121,9 @@ pub struct Labels {
     pub judge: data::rated::Judge,
     /// The part that is learned from; a judge of policies learns from what reward models never saw.
     pub held_out: bool,
+    /// The part that tests in place of the usual one: rates are chosen on `val`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested_on: Option<data::Part>,
     /// A file of comparisons of the user's own, e.g. from `rlhf label`, that are learned from too.
     pub also: Option<PathBuf>,
     /// Held-out pairs that the model is tested on.

@@ -148,7 +148,13 @@ impl Texts {
         seed: u64,
     ) -> anyhow::Result<(Vec<Comparison>, Tested)> {
         let n = labels.comparisons;
-        let (own, other) = parts(labels.held_out);
+        let (own, usual) = parts(labels.held_out);
+        let other = labels.tested_on.unwrap_or(usual);
+        ensure!(
+            !own.contains(&other),
+            "{}: labels.tested_on is {other:?}, which the model learns from: take another part",
+            self.name()
+        );
         let (mut learned, tested): (Vec<Comparison>, Tested) = match self {
             Self::Sentences(rated) => {
                 let k = labels.together;

@@ -136,7 +136,7 @@ impl<'a> Pipeline<'a> {
         let comparisons = self.preset.sentiment.judge;
         let kind = Kind::Reward {
             task: self.preset.sft.task.clone(),
-            labels: Labels { comparisons, held_out: true, also: None, ..labels },
+            labels: Labels { comparisons, held_out: true, tested_on: None, also: None, ..labels },
             layers,
             sampling: self.sampling(),
             train,
