@@ -3,10 +3,9 @@
 #![expect(clippy::print_stdout, reason = "the result is for a program")]
 
 use clap::{Parser, ValueEnum};
-use common::bench::rate;
-use common::device::{Precision, configure_threads};
+use common::bench::{Timed, rate};
+use common::device::Precision;
 use common::nn::{LocallyConnected, LocallyConnectedConfig, ResponseNorm, channels_last};
-use common::shim;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -22,23 +21,13 @@ enum Layer {
 struct Args {
     #[arg(long)]
     layer: Layer,
-    #[arg(long, default_value = "fp32")]
-    precision: String,
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// Seconds to time, after half as many to warm up
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// `cargo bench` passes this
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    timed: Timed,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    configure_threads(args.threads);
-    shim::keep_memory();
-    let precision: Precision = args.precision.parse()?;
+    let precision = args.timed.begin();
     let vs = VarStore::new(Device::Cpu);
     let config =
         LocallyConnectedConfig { c_in: 64, c_out: 64, side: 6, kernel: 3, padding: 1, stdev: 0.04 };
@@ -65,7 +54,7 @@ fn main() -> anyhow::Result<()> {
         Tensor::run_backward(&[ys.sum(Kind::Float)], &inputs, false, false)
     };
 
-    let passes_per_s = rate(args.seconds, || {
+    let passes_per_s = rate(args.timed.seconds, || {
         drop(pass());
         anyhow::Ok(())
     })?;

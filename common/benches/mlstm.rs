@@ -3,12 +3,11 @@
 #![expect(clippy::print_stdout, reason = "the result is for a program")]
 
 use clap::Parser;
-use common::bench::{rate, share_of_gemm};
-use common::device::{Precision, configure_threads};
+use common::bench::{Timed, rate, share_of_gemm};
+use common::device::Precision;
 use common::nn::mlstm::{FixedMlstm, Mlstm, MlstmConfig, State};
 use common::optim::clip::clip_grad_norm;
 use common::optim::{Adam, AdamConfig, Decay, Epsilon, Optimizer, ParamGroup, named_params};
-use common::shim;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -22,32 +21,23 @@ struct Args {
     /// Bytes of each text per update
     #[arg(long, default_value_t = 128)]
     time: i64,
-    #[arg(long, default_value = "fp32")]
-    precision: String,
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// Seconds to time each part, after half as many to warm up
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// `cargo bench` passes this
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    timed: Timed,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    configure_threads(args.threads);
-    shim::keep_memory();
-    let precision: Precision = args.precision.parse()?;
+    let precision = args.timed.begin();
     tch::manual_seed(0);
     let vs = VarStore::new(Device::Cpu);
     let config = MlstmConfig { vocab: 256, embedding: 64, hidden: args.hidden };
     let model = Mlstm::new(&vs.root(), &config);
 
     let per_s = training(&args, &vs, &model, precision)?;
+    let share = share_of_gemm(per_s, config.multiply_adds(), args.timed.seconds, precision)?;
     let json = serde_json::json!({
         "bytes_per_s": per_s,
-        "share_of_gemm": share_of_gemm(per_s, config.multiply_adds(), args.seconds, precision)?,
+        "share_of_gemm": share,
         "generated_bytes_per_s": generation(&args, &model)?,
     });
     println!("{json}");
@@ -75,7 +65,7 @@ fn training(
     let texts: Vec<Tensor> = (0..8).map(|_| draw()).collect();
     let mut state = State::zeros(args.batch, args.hidden, Device::Cpu);
     let mut step = 0;
-    let updates_per_s = rate(args.seconds, || {
+    let updates_per_s = rate(args.timed.seconds, || {
         let text = &texts[step % texts.len()];
         let (xs, ys) = (text.narrow(1, 0, args.time), text.narrow(1, 1, args.time));
         let (loss, after) = {
@@ -99,7 +89,7 @@ fn generation(args: &Args, model: &Mlstm) -> anyhow::Result<f64> {
     let model = FixedMlstm::new(model);
     let mut state = model.start();
     let mut byte = 0;
-    rate(args.seconds, || {
+    rate(args.timed.seconds, || {
         model.step(&mut state, byte);
         let ps = model.probabilities(&state);
         byte = (0..ps.len()).max_by(|&a, &b| ps[a].total_cmp(&ps[b])).expect("256 bytes");

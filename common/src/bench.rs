@@ -2,12 +2,39 @@
 
 use std::time::Instant;
 
+use clap::Args;
 use tch::{Device, Kind, Tensor};
 
-use crate::device::Precision;
+use crate::device::{Precision, configure_threads};
+use crate::shim;
 
 /// Rows and columns of the matrices by which the machine's rate is measured: large enough that only products count.
 const SIDE: i64 = 1024;
+
+/// What every program that times a training step is asked.
+#[derive(Debug, Args)]
+pub struct Timed {
+    /// `fp32` or `bf16`
+    #[arg(long, default_value = "fp32")]
+    precision: Precision,
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Seconds to time each part, after half as many to warm up
+    #[arg(long, default_value_t = 2.0)]
+    pub seconds: f64,
+    /// `cargo bench` passes this
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Timed {
+    /// Takes threads and memory as a training does; the precision to compute in.
+    pub fn begin(&self) -> Precision {
+        configure_threads(self.threads);
+        shim::keep_memory();
+        self.precision
+    }
+}
 
 /// How often `f` runs in a second, over at least `seconds`, after half as many to warm up.
 ///

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::numbers::grouped;
 use crate::plot::{Axis, Figure, Panel, PlotError, Reference, ranges};
 use crate::report::plain;
 use crate::run::{RunError, write_atomic};
@@ -250,18 +251,12 @@ fn ratio(line: &Line) -> String {
 
 /// Whole from 100 on, otherwise three digits.
 fn number(x: f64) -> String {
-    if x.abs() >= 100.0 {
-        let digits = format!("{x:.0}");
-        let groups: Vec<&str> = digits
-            .as_bytes()
-            .rchunks(3)
-            .rev()
-            .map(|g| std::str::from_utf8(g).unwrap_or(""))
-            .collect();
-        return groups.join(",");
-    }
-    let places = if x.abs() >= 10.0 { 1 } else { 2 };
-    format!("{x:.places$}")
+    let places = match x.abs() {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => 2,
+    };
+    grouped(&format!("{x:.places$}"))
 }
 
 const CAPTION: &str = "Ratios to PyTorch and others, least to largest with the median marked; right of 1 is in our favour";
@@ -294,7 +289,7 @@ mod tests {
     const TABLE: &str = r#"{"table": "steps", "experiment": "alexnet", "title": "Steps", "pytorch": "2.13.0+cpu",
         "machine": {"processor": "Some", "bf16": ["amx_bf16"], "cores": 2, "memory_gib": 24}, "load": 0.04,
         "date": "2026-12-02", "commit": "0123456789abcdef", "dirty": false, "rounds": 4, "lines": [
-        {"what": "fp32", "unit": "images/s", "ours": 1234.4, "theirs": 617.2, "against": "eager | best", "ratios": [2.1, 1.9, 2.0, 2.2],
+        {"what": "fp32", "unit": "images/s", "ours": 12344.4, "theirs": 6172.2, "against": "eager | best", "ratios": [2.1, 1.9, 2.0, 2.2],
          "share_of_gemm": 0.456},
         {"what": "memory", "unit": "MiB", "ours": 99.96, "theirs": 9.5, "against": "eager", "ratios": [0.5], "share_of_gemm": null}]}"#;
 
@@ -312,7 +307,7 @@ mod tests {
     fn a_table_is_told_with_its_spread_and_its_slowest_line() {
         let (_results, page) = tables(&[("steps.json", TABLE), ("notes.txt", "not a table")]);
         let Page { text, figure } = page.unwrap().unwrap();
-        assert!(text.contains("| fp32 | 1,234 | 617 | images/s | **2.05** (1.90 to 2.20) | eager \\| best | 46 % |"), "{text}");
+        assert!(text.contains("| fp32 | 12,344 | 6172 | images/s | **2.05** (1.90 to 2.20) | eager \\| best | 46 % |"), "{text}");
         assert!(
             text.contains("| memory | 100.0 | 9.50 | MiB | **0.50** (0.50 to 0.50) | eager |  |"),
             "{text}"

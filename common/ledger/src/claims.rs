@@ -23,7 +23,7 @@ mod table;
 pub use build::{Difference, build_ledger, verify_ledger};
 pub use claim::{Claim, Need, Op, parse_claims, read_claims};
 pub use judge::{Judgement, TREND_SEEDS, Verdict, headline, judge};
-pub(crate) use judge::{changed, rank_of_preset, short};
+pub(crate) use judge::{changed, rank_of_preset};
 pub use ledger::{LedgerRow, Published, Summary, read_ledger, summarise, write_ledger};
 pub use measured::{Measured, read_measured, write_measured};
 pub use table::ClaimsError;

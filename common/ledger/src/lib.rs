@@ -7,6 +7,7 @@ pub mod bench;
 pub mod claims;
 pub mod doctor;
 pub mod metrics;
+mod numbers;
 pub mod plot;
 pub mod publish;
 pub mod report;

@@ -7,13 +7,11 @@ use alexnet::network::NetworkConfig;
 use alexnet::photographs::train::build;
 use alexnet::train::update;
 use clap::Parser;
-use common::bench::{rate, share_of_gemm};
-use common::device::{Precision, configure_threads};
+use common::bench::{Timed, rate, share_of_gemm};
 use common::distributed::Gradients;
 use common::nn::channels_last;
 use common::nn::probe::Probe;
 use common::optim::{ParamGroup, Sgd, SgdConfig, SgdForm, named_params};
-use common::shim;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -21,16 +19,8 @@ use tch::{Device, Kind, Tensor};
 struct Args {
     #[arg(long, default_value_t = 64)]
     batch: i64,
-    #[arg(long, default_value = "fp32")]
-    precision: String,
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// Seconds to time, after half as many to warm up
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// `cargo bench` passes this
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    timed: Timed,
 }
 
 /// Rows and columns of a picture. With 227 the first convolution ends at the edge, so that no program has to say
@@ -41,9 +31,7 @@ const BATCHES: i64 = 2;
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    configure_threads(args.threads);
-    shim::keep_memory();
-    let precision: Precision = args.precision.parse()?;
+    let precision = args.timed.begin();
     let cfg = NetworkConfig { crop: CROP, bias: 0.0, ..NetworkConfig::paper() };
     let mut vs = VarStore::new(Device::Cpu);
     let net = build(&mut vs, &cfg, 0);
@@ -68,7 +56,7 @@ fn main() -> anyhow::Result<()> {
         .collect();
 
     let mut step = 0;
-    let steps_per_s = rate(args.seconds, || {
+    let steps_per_s = rate(args.timed.seconds, || {
         let (xs, ys) = &batches[step as usize % batches.len()];
         let _scores = update(
             forward,
@@ -86,7 +74,7 @@ fn main() -> anyhow::Result<()> {
         anyhow::Ok(())
     })?;
     let images_per_s = steps_per_s * args.batch as f64;
-    let share = share_of_gemm(images_per_s, cfg.multiply_adds(), args.seconds, precision)?;
+    let share = share_of_gemm(images_per_s, cfg.multiply_adds(), args.timed.seconds, precision)?;
     println!("{}", serde_json::json!({"images_per_s": images_per_s, "share_of_gemm": share}));
     Ok(())
 }

@@ -11,11 +11,10 @@ use alexnet::loss::Loss;
 use alexnet::model::{Activation, Init};
 use alexnet::train::{Config, build, optimizer, update};
 use clap::Parser;
-use common::device::{Precision, configure_threads};
+use common::bench::Timed;
 use common::distributed::{Gradients, World};
 use common::nn::probe::Probe;
 use common::optim::named_params;
-use common::shim;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
@@ -27,16 +26,8 @@ use noise::noise;
 struct Args {
     #[arg(long, default_value_t = 128)]
     batch: usize,
-    #[arg(long, default_value = "fp32")]
-    precision: String,
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// Seconds to time, after half as many to warm up
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// `cargo bench` passes this
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    timed: Timed,
 }
 
 /// Pictures: enough that they do not stay in the processor's cache.
@@ -46,9 +37,7 @@ const LOOK: u64 = 8;
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    configure_threads(args.threads);
-    shim::keep_memory();
-    let precision: Precision = args.precision.parse()?;
+    let precision = args.timed.begin();
     let cfg = Config {
         activation: Activation::Relu,
         inputs: Inputs::RawMinusMean,
@@ -81,10 +70,10 @@ fn main() -> anyhow::Result<()> {
         // All processes stop at the same step, by the same clock.
         if step % LOOK == 0 {
             let elapsed = world.mean(begun.elapsed().as_secs_f64())?;
-            if timed && elapsed > args.seconds {
+            if timed && elapsed > args.timed.seconds {
                 break;
             }
-            if !timed && elapsed > args.seconds / 2.0 {
+            if !timed && elapsed > args.timed.seconds / 2.0 {
                 (timed, begun, pictures, waited) =
                     (true, Instant::now(), 0, loader.waited().as_secs_f64());
             }

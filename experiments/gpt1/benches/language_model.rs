@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use clap::Parser;
-use common::bench::{rate, share_of_gemm};
-use common::device::{Precision, configure_threads, peak_memory};
+use common::bench::{Timed, rate, share_of_gemm};
+use common::device::peak_memory;
 use common::nn::probe::Probe;
 use common::nn::transformer::TransformerConfig;
 use common::optim::{Optimizer as _, clip, named_params};
-use common::shim;
 use gpt1::model::{Body, Model, Shape};
 use gpt1::pretrain::optimizer;
 use tch::{Device, Kind, Tensor};
@@ -29,26 +28,16 @@ struct Args {
     time: i64,
     #[arg(long, default_value_t = 16)]
     batch: i64,
-    #[arg(long, default_value = "fp32")]
-    precision: String,
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// Seconds to time each part, after half as many to warm up
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
     /// Texts at once x tokens to write of each, as in 64x48
     #[arg(long, num_args = 0.., value_parser = parse_asked)]
     generate: Vec<(i64, i64)>,
-    /// `cargo bench` passes this
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    timed: Timed,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    configure_threads(args.threads);
-    shim::keep_memory();
-    let precision: Precision = args.precision.parse()?;
+    let precision = args.timed.begin();
     let config = TransformerConfig {
         vocab: args.vocab,
         context: args.time,
@@ -69,7 +58,7 @@ fn main() -> anyhow::Result<()> {
     let texts: Vec<Tensor> =
         (0..8).map(|_| Tensor::randint(args.vocab, size, (Kind::Int64, Device::Cpu))).collect();
     let mut step = 0;
-    let updates_per_s = rate(args.seconds, || {
+    let updates_per_s = rate(args.timed.seconds, || {
         opt.zero_grad();
         let loss = {
             let _autocast = precision.autocast(Device::Cpu);
@@ -88,9 +77,10 @@ fn main() -> anyhow::Result<()> {
     for &(batch, new) in &args.generate {
         generations.insert(format!("{batch}x{new}"), generation(&args, &model, batch, new)?);
     }
+    let share = share_of_gemm(tokens_per_s, shape.multiply_adds(), args.timed.seconds, precision)?;
     let json = serde_json::json!({
         "tokens_per_s": tokens_per_s,
-        "share_of_gemm": share_of_gemm(tokens_per_s, shape.multiply_adds(), args.seconds, precision)?,
+        "share_of_gemm": share,
         "peak_memory_bytes": peak,
         "generated_tokens_per_s": generations,
     });
@@ -109,7 +99,7 @@ fn generation(args: &Args, model: &Model, batch: i64, new: i64) -> anyhow::Resul
     let _no_grad = tch::no_grad_guard();
     let Body::Transformer(net) = &model.body else { unreachable!("it was made as one") };
     let begin = Tensor::randint(args.vocab, [batch, BEGUN], (Kind::Int64, Device::Cpu));
-    let texts_per_s = rate(args.seconds, || {
+    let texts_per_s = rate(args.timed.seconds, || {
         let mut cache = net.cache(batch);
         let mut ids = begin.shallow_clone();
         for _ in 0..new {

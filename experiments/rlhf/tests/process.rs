@@ -312,4 +312,6 @@ fn bad_comparisons_prompts_and_runaways_are_refused_with_their_place() {
         ["the divergence from the reference has run away", "last good checkpoint", "entropy"];
     refused(&lines, "sentiment", &far, &wanted);
     refused(&lines, "sft", &["--set", "sft.train.lr=-1"], &["sft.train.lr"]);
+    let own = ["--set", "reward-model.labels.tested_on=\"train\""];
+    refused(&lines, "reward-model", &own, &["labels.tested_on is Train", "learns from"]);
 }

@@ -22,6 +22,7 @@ use std::str::FromStr;
 
 use super::claim::{Claim, Op, Side};
 use super::measured::Measured;
+use crate::numbers::short;
 use crate::stats::Bound;
 
 /// Fewest seeds of a trend.
@@ -302,20 +303,4 @@ fn interval(low: Option<f64>, high: Option<f64>) -> String {
 
 fn plural(n: usize, word: &str) -> String {
     if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") }
-}
-
-/// Four significant digits, for reading.
-pub(crate) fn short(x: f64) -> String {
-    if x == 0.0 {
-        return "0".into();
-    }
-    let digits = 3 - x.abs().log10().floor() as i32;
-    if !(-12..=8).contains(&digits) {
-        return format!("{x:.3e}");
-    }
-    if digits <= 0 {
-        return format!("{x:.0}");
-    }
-    let text = format!("{x:.*}", digits as usize);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

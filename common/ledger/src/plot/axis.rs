@@ -1,6 +1,7 @@
 //! Axes: from values to fractions of the axis, ranges, tick positions and their labels.
 
 use super::{Axis, Panel, ReferenceShape, Scale, Style};
+use crate::numbers::grouped;
 
 /// An axis with its range settled: `low` and `high` are on the drawn scale (log10 for [`Scale::Log`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -245,22 +246,9 @@ fn numbers(values: &[f64]) -> Vec<String> {
         .collect()
 }
 
-/// A number with a true minus sign and commas between thousands from 10,000 on.
 fn plain(value: f64, decimals: usize) -> String {
-    let digits = format!("{:.decimals$}", value.abs());
-    let (whole, rest) = digits.split_once('.').map_or((&*digits, None), |(w, r)| (w, Some(r)));
-    let mut out = if value < 0.0 { "\u{2212}".to_owned() } else { String::new() };
-    for (i, c) in whole.chars().enumerate() {
-        if i > 0 && whole.len() >= 5 && (whole.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    if let Some(rest) = rest {
-        out.push('.');
-        out.push_str(rest);
-    }
-    out
+    // Of -0, the sign goes.
+    grouped(&format!("{:.decimals$}", value + 0.0))
 }
 
 #[cfg(test)]

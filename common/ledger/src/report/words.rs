@@ -1,6 +1,7 @@
 //! How values, units, times and verdicts are written for readers.
 
-use crate::claims::{Claim, LedgerRow, Op, TREND_SEEDS, Verdict, short};
+use crate::claims::{Claim, LedgerRow, Op, TREND_SEEDS, Verdict};
+use crate::numbers::{grouped, short};
 use crate::stats::Bound;
 
 /// A verdict as two words at most.
@@ -56,28 +57,14 @@ pub(super) fn glossary() -> Vec<(&'static str, &'static str, String)> {
 
 /// Four significant digits, digits grouped by thousands.
 pub(super) fn number(x: f64) -> String {
-    group(&short(x))
+    grouped(&short(x))
 }
 
 /// Every digit, grouped by thousands.
 fn exact(x: f64) -> String {
     let size = x.abs();
     let plain = size == 0.0 || (1e-5..1e15).contains(&size);
-    if plain { group(&x.to_string()) } else { number(x) }
-}
-
-fn group(text: &str) -> String {
-    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |rest| ("\u{2212}", rest));
-    let whole = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    let mut out = String::from(sign);
-    for (i, c) in digits.char_indices() {
-        // 6543 reads better without.
-        if whole > 4 && i > 0 && i < whole && (whole - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
+    if plain { grouped(&x.to_string()) } else { number(x) }
 }
 
 /// A value with its unit; a line does not break before a sign such as `%`.
@@ -134,7 +121,7 @@ pub(super) fn interval(row: &LedgerRow) -> String {
 
 /// `1 seed`, `3 seeds`.
 pub(super) fn count(n: usize, one: &str, many: &str) -> String {
-    format!("{}\u{a0}{}", group(&n.to_string()), if n == 1 { one } else { many })
+    format!("{}\u{a0}{}", grouped(&n.to_string()), if n == 1 { one } else { many })
 }
 
 /// Seconds as a reader says them.
