@@ -99,7 +99,7 @@ pub struct Session {
     pub resume_command: String,
     /// The processes that make each run together.
     pub world: World,
-    /// Whether `--resume` has found a half-done run: what follows it may start anew.
+    /// Whether a run was found, finished or half-done: what follows it may start anew under `--resume`.
     pub(crate) resumed: Cell<bool>,
 }
 
@@ -193,27 +193,23 @@ impl Session {
 
     /// The places in `specs` of the runs that are still to be made or to go on with.
     fn unfinished(&self, specs: &[Spec], progress: &Progress) -> anyhow::Result<Vec<usize>> {
-        let mut begun = false;
         let mut unfinished = Vec::new();
         for (place, spec) in specs.iter().enumerate() {
             let record = spec.record(self.experiment.built_from)?;
             match look(&spec.results, &record, spec.existing, &spec.resume_command)? {
                 Found::Complete(_) => {
-                    begun = true;
+                    self.resumed.set(true);
                     let (variant, seed) = (&spec.key.variant, spec.key.seed);
                     progress.line(&format!("{variant} seed {seed}: finished before, skipped"));
                     continue;
                 }
-                Found::HalfDone(_) => {
-                    begun = true;
-                    self.resumed.set(true);
-                }
+                Found::HalfDone(_) => self.resumed.set(true),
                 Found::Nothing => {}
             }
             unfinished.push(place);
         }
-        if let (Existing::Resume { .. }, None, false, false, Some(first)) =
-            (self.existing, self.shard, begun, self.resumed.get(), specs.first())
+        if let (Existing::Resume { .. }, None, false, Some(first)) =
+            (self.existing, self.shard, self.resumed.get(), specs.first())
         {
             return Err(RunError::NothingToResume(first.folder()).into());
         }
