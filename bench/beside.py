@@ -13,6 +13,8 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parent.parent
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = os.environ.get("SECONDS", "2")
+# As an experiment's build does (common/build_info.rs): what is published changes no program.
+CHANGES = ("git", "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
 # Before anything is built.
 LOAD = os.getloadavg()[0]
 
@@ -172,7 +174,7 @@ class Table:
         self.facts = {
             "table": name, "experiment": experiment, "title": title, "pytorch": torch, "machine": machine(), "load": LOAD,
             "date": date.today().isoformat(), "commit": output("git", "rev-parse", "HEAD"),
-            "dirty": bool(output("git", "status", "--porcelain", "--untracked-files=no")), "rounds": ROUNDS, "lines": [],
+            "dirty": bool(output(*CHANGES)), "rounds": ROUNDS, "lines": [],
         }
         print(f"\n{title}\n{'':40} {'ours':>10} {'theirs':>10} {'unit':12} ratio in our favour")
 
