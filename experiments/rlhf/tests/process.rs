@@ -205,9 +205,7 @@ fn every_study_runs_to_its_figures_and_its_numbers_verify() {
     let studies =
         ["base", "sft", "reward-model", "sentiment", "kl-control", "overoptimisation", "instruct"];
     for study in studies {
-        // As after a stop between two stages: nothing is half-done, and there is something to go on from.
-        let resumed = ["--resume"];
-        place.ok(study, if study == "reward-model" { &resumed } else { &[] });
+        place.ok(study, &[]);
     }
     let drawn = place.command(&["figures"]).output().unwrap();
     assert!(drawn.status.success(), "{}", said(&drawn));
