@@ -201,7 +201,7 @@ pub(crate) fn place(from: &Path, to: &Path) -> Result<(), DataError> {
     sync_folder(folder)
 }
 
-fn sync_folder(folder: &Path) -> Result<(), DataError> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), DataError> {
     File::open(folder).and_then(|f| f.sync_all()).map_err(DataError::io(folder, "sync"))
 }
 

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::clean::{clean, decode};
 use crate::data::error::DataError;
-use crate::data::verify::{place, sha256_text, sum_of_file, write_atomically};
+use crate::data::verify::{place, sha256_text, sum_of_file, sync_folder, write_atomically};
 use crate::interrupt;
 
 /// Raised when the same files give other shards than before.
@@ -182,10 +182,18 @@ fn make(
     let listing = sharder.finish()?;
     let text = serde_json::to_vec_pretty(&listing).expect("plain data");
     write_atomically(&temporary.path().join(LISTING), &[&text])?;
-    if target.join(LISTING).exists() {
-        return Ok(()); // another process was faster
+    settle(temporary.path(), target)
+}
+
+/// Renames finished shards to where they belong. A rename takes the place of no folder with files in it, so those
+/// that another process has put there meanwhile stay, and whoever reads them finds them whole.
+fn settle(made: &Path, target: &Path) -> Result<(), DataError> {
+    match fs::rename(made, target) {
+        Err(_) if target.join(LISTING).exists() => Ok(()),
+        // A folder that lost its listing, or a disk that refuses.
+        Err(_) => place(made, target),
+        Ok(()) => sync_folder(target.parent().unwrap_or(Path::new("."))),
     }
-    place(&temporary.keep(), target)
 }
 
 impl Sharder {
@@ -297,6 +305,7 @@ fn read_records(path: &Path) -> Result<Vec<Document>, DataError> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
 
@@ -378,6 +387,23 @@ mod tests {
         fs::write(&path, "other text").unwrap();
         let error = Shards::open(&made.folder, &memory).unwrap_err().to_string();
         assert!(error.contains("val.bin") && error.contains("delete the folder"), "{error}");
+    }
+
+    #[test]
+    fn shards_that_another_process_has_put_there_stay_and_a_folder_without_a_listing_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let many = numbered(60);
+        let reviews: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
+        let theirs = make_from(dir.path(), 2, &reviews).unwrap().folder;
+        let file = |folder: &Path| fs::metadata(folder.join("val.bin")).unwrap().ino();
+        let (before, ours) =
+            (file(&theirs), make_from(&dir.path().join("2"), 2, &reviews).unwrap());
+        settle(&ours.folder, &theirs).unwrap();
+        assert_eq!(file(&theirs), before);
+        fs::remove_file(theirs.join(LISTING)).unwrap();
+        settle(&ours.folder, &theirs).unwrap();
+        assert_ne!(file(&theirs), before);
+        assert!(theirs.join(LISTING).exists() && !ours.folder.exists());
     }
 
     #[test]
