@@ -115,6 +115,62 @@ void cross_entropy(Element *scores, const int64_t *targets, const float *weights
   }
 }
 
+// --- log-probabilities of scores ------------------------------------------------------------
+
+template <class Element>
+void log_probs(Element *scores, const int64_t *targets, float scale, int64_t rows, int64_t vocab,
+               bool keep, float *log_probs, float *entropies) {
+  for (int64_t r = 0; r < rows; ++r) {
+    Element *row = scores + r * vocab;
+    float top = largest(row, vocab) * scale;
+    // Of powers, and of powers times what they are of.
+    Vec sum{}, weighted{};
+    int64_t j = 0;
+    for (; j + LANES <= vocab; j += LANES) {
+      Vec z = load(row + j) * scale - top;
+      Vec power = exp(z);
+      sum += power;
+      weighted += power * z;
+    }
+    float all = sum_of(sum), all_weighted = sum_of(weighted);
+    if (j < vocab) {
+      Vec z = load_some(row + j, vocab - j, Element(0)) * scale - top;
+      Vec power = exp(z);
+      for (int i = 0; i < vocab - j; ++i) {
+        all += power[i];
+        all_weighted += power[i] * z[i];
+      }
+    }
+    float log_sum = __builtin_logf(all);
+    log_probs[r] = wide(row[targets[r]]) * scale - top - log_sum;
+    entropies[r] = log_sum - all_weighted / all;
+    if (!keep) continue;
+    float total = top + log_sum;
+    j = 0;
+    for (; j + LANES <= vocab; j += LANES) store(row + j, exp(load(row + j) * scale - total));
+    if (j < vocab) {
+      Vec last = exp(load_some(row + j, vocab - j, Element(0)) * scale - total);
+      store_some(row + j, vocab - j, last);
+    }
+  }
+}
+
+template <class Element>
+void log_probs_backward(const Element *probabilities, const int64_t *targets, const float *grads,
+                        int64_t rows, int64_t vocab, Element *dscores) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const Element *row = probabilities + r * vocab;
+    Element *out = dscores + r * vocab;
+    float grad = grads[r];
+    int64_t j = 0;
+    for (; j + LANES <= vocab; j += LANES) store(out + j, load(row + j) * -grad);
+    if (j < vocab) {
+      store_some(out + j, vocab - j, load_some(row + j, vocab - j, Element(0)) * -grad);
+    }
+    put(out + targets[r], (1.0f - wide(row[targets[r]])) * grad);
+  }
+}
+
 // --- the table -----------------------------------------------------------------------------
 
 template <class Type>
@@ -133,7 +189,18 @@ struct Of {
                             int64_t rows, int64_t vocab, float *losses) {
     ::cross_entropy(static_cast<Element *>(scores), targets, weights, rows, vocab, losses);
   }
-  static constexpr Kernels KERNELS = {gelu, gelu_backward, cross_entropy};
+  static void log_probs(void *scores, const int64_t *targets, float scale, int64_t rows,
+                        int64_t vocab, bool keep, float *log_probs, float *entropies) {
+    ::log_probs(static_cast<Element *>(scores), targets, scale, rows, vocab, keep, log_probs,
+                entropies);
+  }
+  static void log_probs_backward(const void *probabilities, const int64_t *targets,
+                                 const float *grads, int64_t rows, int64_t vocab, void *dscores) {
+    ::log_probs_backward(static_cast<const Element *>(probabilities), targets, grads, rows, vocab,
+                         static_cast<Element *>(dscores));
+  }
+  static constexpr Kernels KERNELS = {gelu, gelu_backward, cross_entropy, log_probs,
+                                      log_probs_backward};
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// What a transformer does number by number between its products: GELU, and the loss of scores.
+// What a transformer does number by number between its products: GELU, and the loss of scores or their
+// log-probabilities.
 //
 // Numbers are fp32, or bf16 with everything computed in fp32.
 #pragma once
@@ -22,6 +23,16 @@ struct Kernels {
   // row becomes the gradient of its loss times its weight.
   void (*cross_entropy)(void *scores, const int64_t *targets, const float *weights, int64_t rows,
                         int64_t vocab, float *losses);
+
+  // Of each row of `scores: [rows, vocab]` times `scale` the log-probability of its target and the
+  // entropy, both in nats. With `keep`, each row becomes its probabilities.
+  void (*log_probs)(void *scores, const int64_t *targets, float scale, int64_t rows, int64_t vocab,
+                    bool keep, float *log_probs, float *entropies);
+
+  // The gradient of scores that have these probabilities: `grads: [rows]` is that of the targets'
+  // log-probabilities, times the scale.
+  void (*log_probs_backward)(const void *probabilities, const int64_t *targets, const float *grads,
+                             int64_t rows, int64_t vocab, void *dscores);
 };
 
 SHIM_TABLES(Kernels);

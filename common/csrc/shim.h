@@ -123,6 +123,10 @@ int shim_recompute(tensor xs, void *context, shim_piece call, void (*drop)(void 
 // `weights: [n]`; scores are states times `table: [vocab, C]` transposed. Has a gradient for states
 // and table.
 int shim_tied_loss(tensor states, tensor table, tensor targets, tensor weights, tensor *out);
+
+// Of such scores times `scale`, which is above 0: the log-probabilities of `targets`, with a gradient
+// for states and table, and the entropies of all tokens' distributions, without one. out: [n] both.
+int shim_log_probs(tensor states, tensor table, tensor targets, double scale, tensor *out);
 }
 
 // The multiplicative LSTM over a segment (mlstm.cpp), on the CPU. symbols: [time, batch] integers;

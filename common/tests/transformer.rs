@@ -1,8 +1,9 @@
-//! Attention, perceptron and loss as one operator each against finite differences, and against the same composed of
+//! Attention, perceptron, loss and log-probabilities as one operator each against finite differences, and against the same composed of
 //! libtorch's operators.
 
 use common::nn::transformer::parts::{
-    attention, attention_composed, mlp, mlp_composed, tied_loss, tied_loss_composed,
+    attention, attention_composed, log_probs, log_probs_composed, mlp, mlp_composed, tied_loss,
+    tied_loss_composed,
 };
 use common::shim::Autocast;
 use tch::{Device, Kind, Tensor};
@@ -142,6 +143,46 @@ fn the_loss_equals_the_composed_form_in_pieces_of_any_size() {
 }
 
 #[test]
+fn log_probabilities_equal_the_composed_form_in_pieces_of_any_size() {
+    tch::manual_seed(6);
+    for ([n, vocab, c], temperature) in
+        [([5, 11, 8], 1.0), ([1100, 9000, 6], 0.7), ([1, 70, 3], 2.0)]
+    {
+        let name = format!("{n} rows, {vocab} tokens at {temperature}");
+        let targets = Tensor::randint(vocab, [n], (Kind::Int64, Device::Cpu));
+        let inputs = [randn(&[n, c], 1.0), randn(&[vocab, c], 1.0)];
+        check(
+            &name,
+            &|x| log_probs(&x[0], &x[1], &targets, temperature).chosen,
+            &|x| log_probs_composed(&x[0], &x[1], &targets, temperature).chosen,
+            &inputs,
+            &|x| x.iter().map(Tensor::shallow_clone).collect(),
+        );
+        let leaves = inputs.each_ref().map(|x| x.detach().set_requires_grad(true));
+        let kept = log_probs(&leaves[0], &leaves[1], &targets, temperature);
+        let unseen = log_probs(&inputs[0], &inputs[1], &targets, temperature);
+        let doubles = inputs.each_ref().map(|x| x.to_kind(Kind::Double));
+        let wanted = log_probs_composed(&doubles[0], &doubles[1], &targets, temperature);
+        assert!(apart(&kept.entropy, &wanted.entropy) < 1e-5, "{name}: {:?}", kept.entropy);
+        assert!(!kept.entropy.requires_grad() && kept.chosen.requires_grad(), "{name}");
+        // A model that is only asked says the same bits.
+        assert_eq!((kept.chosen.detach(), kept.entropy), (unseen.chosen, unseen.entropy), "{name}");
+    }
+}
+
+#[test]
+fn log_probabilities_of_scores_far_apart_stay_numbers() {
+    // One token is certain, the other's probability is below any number's.
+    let (states, table) = (Tensor::from_slice(&[1.0_f32]).view([1, 1]), [300.0_f32, -300.0]);
+    let table = Tensor::from_slice(&table).view([2, 1]);
+    for (target, wanted) in [(0_i64, 0.0), (1, -600.0)] {
+        let said = log_probs(&states, &table, &Tensor::from_slice(&[target]), 1.0);
+        assert!((said.chosen.double_value(&[0]) - wanted).abs() < 1e-3, "{said:?}");
+        assert!(said.entropy.double_value(&[0]).abs() < 1e-6, "{said:?}");
+    }
+}
+
+#[test]
 fn slopes_are_those_of_finite_differences() {
     tch::manual_seed(5);
     let qkv = randn(&[1, 7, 3 * 8], 1.0);
@@ -170,6 +211,8 @@ fn a_target_outside_of_the_vocabulary_is_refused() {
     for target in [5_i64, -1] {
         let targets = Tensor::from_slice(&[0, target]);
         let found = std::panic::catch_unwind(|| tied_loss(&states, &table, &targets, None));
+        assert!(found.is_err(), "{target}");
+        let found = std::panic::catch_unwind(|| log_probs(&states, &table, &targets, 1.0));
         assert!(found.is_err(), "{target}");
     }
 }

@@ -1,4 +1,4 @@
-//! A transformer's attention, perceptron and loss as one operator each (`csrc/attention.cpp`, `csrc/mlp.cpp`,
+//! A transformer's attention, perceptron, loss and log-probabilities as one operator each (`csrc/attention.cpp`, `csrc/mlp.cpp`,
 //! `csrc/tied_loss.cpp`), on the CPU, with their gradients.
 
 use tch::Tensor;
@@ -20,6 +20,13 @@ unsafe extern "C" {
         table: TensorPtr,
         targets: TensorPtr,
         weights: TensorPtr,
+        out: *mut TensorPtr,
+    ) -> std::ffi::c_int;
+    fn shim_log_probs(
+        states: TensorPtr,
+        table: TensorPtr,
+        targets: TensorPtr,
+        scale: f64,
         out: *mut TensorPtr,
     ) -> std::ffi::c_int;
 }
@@ -72,4 +79,24 @@ pub(crate) fn tied_loss(
     call!(shim_tied_loss(of(states), of(table), of(targets), of(weights), &raw mut out))?;
     // SAFETY: as above.
     Ok(unsafe { Tensor::from_ptr(out) })
+}
+
+/// Of scores `states · tableᵀ` divided by `temperature`: the log-probabilities `[N]` of `targets: [N]`, and the entropies
+/// `[N]`, which have no gradient. `states: [N, C]`, `table: [V, C]`. The gradient needs `[N, V]` probabilities, which
+/// are kept for it.
+///
+/// # Errors
+/// As [`tied_loss`].
+pub(crate) fn log_probs(
+    states: &Tensor,
+    table: &Tensor,
+    targets: &Tensor,
+    temperature: f64,
+) -> Result<[Tensor; 2], ShimError> {
+    let mut out = [std::ptr::null_mut(); 2];
+    let of = |tensor: &Tensor| tensor.as_ptr().cast_mut();
+    let scale = 1.0 / temperature;
+    call!(shim_log_probs(of(states), of(table), of(targets), scale, out.as_mut_ptr()))?;
+    // SAFETY: on success `out` holds two new C++ tensors that nobody else owns.
+    Ok(out.map(|tensor| unsafe { Tensor::from_ptr(tensor) }))
 }

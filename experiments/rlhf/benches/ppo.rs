@@ -135,7 +135,7 @@ fn main() -> anyhow::Result<()> {
             grads: &grads,
         };
         let made = gather(&turn, &setting, cfg.kl.coefficient, &mut log)?;
-        update(&turn, &made.batch, None, &mut opt, &mut log)?;
+        update(&turn, made.batch, None, &mut opt, &mut log)?;
         step += 1;
         anyhow::Ok(())
     })?;

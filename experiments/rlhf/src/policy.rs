@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use common::checkpoint::variables;
 use common::nn::probe::Probe;
 use common::nn::transformer::Transformer;
+use common::nn::transformer::parts::{LogProbs, log_probs as log_probs_of};
 use common::weights::decoder::Decoder;
 use serde::{Deserialize, Serialize};
 use tch::nn::{self, Init, VarStore};
@@ -59,6 +60,17 @@ pub struct Seen {
     pub values: Tensor,
     /// Entropy of each token's distribution, nats.
     pub entropy: Tensor,
+}
+
+impl Seen {
+    /// The same without a graph.
+    pub fn detach(&self) -> Self {
+        Self {
+            log_probs: self.log_probs.detach(),
+            values: self.values.detach(),
+            entropy: self.entropy.detach(),
+        }
+    }
 }
 
 /// A policy with its values, trained together.
@@ -110,13 +122,12 @@ impl Policy {
         let read = read_of(queries, responses); // [B, P + R − 1]
         let query = queries.size()[1];
         let states = predicting(&states(&self.net, &read), query); // [B, R, C]
-        let log_p = log_softmax(&self.net, &states, temperature); // [B, R, V]
+        let said = of_tokens(&self.net, &states, responses, temperature);
         let values = match &self.value {
             None => self.head.of(&states),
             Some(net) => self.head.of(&predicting(&self::states(net, &read), query)),
         };
-        let entropy = -(log_p.exp() * &log_p).sum_dim_intlist(-1, false, Kind::Float);
-        Seen { log_probs: chosen(&log_p, responses), values, entropy }
+        Seen { log_probs: said.chosen, values, entropy: said.entropy }
     }
 
     /// The policy's language model alone: the running mean, where there is one.
@@ -135,7 +146,7 @@ pub fn log_probs(
 ) -> Tensor {
     let _no_grad = tch::no_grad_guard();
     let states = predicting(&states(net, &read_of(queries, responses)), queries.size()[1]);
-    chosen(&log_softmax(net, &states, temperature), responses)
+    of_tokens(net, &states, responses, temperature).chosen
 }
 
 /// Queries and responses behind each other, without the last token, after which nothing is predicted.
@@ -158,6 +169,8 @@ pub fn log_softmax(net: &Transformer, states: &Tensor, temperature: f64) -> Tens
     (net.logits(states).to_kind(Kind::Float) / temperature).log_softmax(-1, Kind::Float)
 }
 
-fn chosen(log_p: &Tensor, responses: &Tensor) -> Tensor {
-    log_p.gather(-1, &responses.unsqueeze(-1), false).squeeze_dim(-1)
+/// What `net` says, with `states: [B, R, C]`, of the tokens `[B, R]` after them; `[B, R]` both.
+fn of_tokens(net: &Transformer, states: &Tensor, tokens: &Tensor, temperature: f64) -> LogProbs {
+    let all = log_probs_of(&states.flatten(0, 1), net.tokens(), &tokens.flatten(0, 1), temperature);
+    LogProbs { chosen: all.chosen.view_as(tokens), entropy: all.entropy.view_as(tokens) }
 }

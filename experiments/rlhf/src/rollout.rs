@@ -50,11 +50,16 @@ pub fn respond(net: &Transformer, queries: &Tensor, length: i64, temperature: f6
     Rollout { responses: Tensor::cat(&ids, 1), log_probs: Tensor::cat(&log_probs, 1) }
 }
 
-/// One token of each row of log-probabilities `[B, V]`: the largest of `log p − log e` with `e` exponential, which is
-/// the largest of `log p` and Gumbel noise.
+/// One token of each row of log-probabilities `[B, V]`: the first at which the sum of probabilities exceeds a uniform
+/// number.
 fn draw(log_p: &Tensor) -> Tensor {
-    let noise = log_p.empty_like().exponential(1.0).log();
-    (log_p - noise).argmax(-1, false)
+    let sums = log_p.exp().cumsum(-1, Kind::Double);
+    let (n, vocab) = log_p.size2().expect("log_p is [B, V]");
+    let total = sums.narrow(1, vocab - 1, 1);
+    let at = Tensor::rand([n, 1], (Kind::Double, log_p.device())) * total;
+    let found = at.searchsorted(&sums, false, true, "right", None::<&Tensor>);
+    // A product that was rounded up to the total is the last token's.
+    found.squeeze_dim(1).clamp_max(vocab - 1)
 }
 
 #[cfg(test)]

@@ -174,7 +174,7 @@ pub fn train(
         }
         // 2. The policy and its values are updated, and with them what holds the policy back.
         let ptx = setting.ptx.map(|of| of(step).to_device(run.device()));
-        update(&turn, &batch, ptx.as_ref(), &mut opt, &mut log)?;
+        update(&turn, batch, ptx.as_ref(), &mut opt, &mut log)?;
         if let Some(kept) = cfg.ema {
             policy.follow(kept);
         }

@@ -1,5 +1,5 @@
-//! Attention, perceptron and loss: one operator each on the CPU, and the same composed of libtorch's, which serves
-//! other devices and kinds of number and is the operators' test oracle.
+//! Attention, perceptron, loss and log-probabilities: one operator each on the CPU, and the same composed of libtorch's,
+//! which serves other devices and kinds of number and is the operators' test oracle.
 //!
 //! `B` sequences, `T` tokens, `C` channels, `H` heads of `D = C / H`, `V` vocabulary.
 
@@ -118,4 +118,42 @@ pub fn tied_loss_composed(
             (losses * weights).sum(wide)
         }
     }
+}
+
+/// What a language model says of tokens.
+#[derive(Debug)]
+pub struct LogProbs {
+    /// Log-probability of each target, nats: `[N]`.
+    pub chosen: Tensor,
+    /// Entropy of each distribution over all tokens, nats, without a gradient: `[N]`.
+    pub entropy: Tensor,
+}
+
+/// Of scores `states: [N, C]` times `table: [V, C]` transposed, divided by `temperature`: the log-probabilities of
+/// `targets: [N]`, and the entropies.
+///
+/// # Panics
+/// If shapes do not fit each other or a target is not in the table.
+pub fn log_probs(states: &Tensor, table: &Tensor, targets: &Tensor, temperature: f64) -> LogProbs {
+    if !served(states) {
+        return log_probs_composed(states, table, targets, temperature);
+    }
+    let found = shim::log_probs(states, table, targets, temperature);
+    let [chosen, entropy] = found.unwrap_or_else(|err| panic!("{err}"));
+    LogProbs { chosen, entropy }
+}
+
+/// The same as [`log_probs`], of libtorch's operators.
+pub fn log_probs_composed(
+    states: &Tensor,
+    table: &Tensor,
+    targets: &Tensor,
+    temperature: f64,
+) -> LogProbs {
+    let scores = states.linear(table, None::<&Tensor>); // [N, V]
+    let wide = if scores.kind() == Kind::Double { Kind::Double } else { Kind::Float };
+    let all = (scores.to_kind(wide) / temperature).log_softmax(-1, wide);
+    let held = all.detach();
+    let entropy = -(held.exp() * &held).sum_dim_intlist(-1, false, wide);
+    LogProbs { chosen: all.gather(-1, &targets.unsqueeze(-1), false).squeeze_dim(-1), entropy }
 }

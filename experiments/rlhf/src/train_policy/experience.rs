@@ -23,6 +23,8 @@ pub struct Batch {
     pub responses: Tensor,
     /// What the policy said of them before the update.
     pub old: Seen,
+    /// The same of this process's rows of the first minibatch, with their graph: the update's first pass.
+    pub first: Seen,
     /// `[B, R]`, not whitened yet.
     pub advantages: Tensor,
     /// `[B, R]`: what values are trained towards.
@@ -54,23 +56,19 @@ pub fn gather(
 ) -> anyhow::Result<Experience> {
     let Turn { cfg, policy, seed, step, shared, .. } = *turn;
     // 1. The policy answers a batch of queries; each process writes its own answers, and has all of them then.
-    let (queries, responses, old, reference) = {
-        let (_no_grad, _autocast) = (tch::no_grad_guard(), (turn.autocast)());
-        let queries = queries_of(setting.queries, seed, step, cfg.batch);
-        let queries = queries.to_device(policy.vs.device());
-        let own = shared.own(&queries);
+    let queries = queries_of(setting.queries, seed, step, cfg.batch).to_device(policy.vs.device());
+    let own = shared.own(&queries);
+    let written = {
+        let _autocast = (turn.autocast)();
         shared.world.seed_torch(seed, "rollout", step);
-        let made = respond(&policy.net, &own, cfg.response, cfg.temperature);
-        // Once more as the update does it, so that its first ratio is exactly 1.
-        let old = see_in_parts(policy, &own, &made.responses, cfg.temperature, shared.rows);
-        let reference = log_probs(setting.reference, &own, &made.responses, cfg.temperature);
-        let old = Seen {
-            log_probs: shared.all(&old.log_probs)?,
-            values: shared.all(&old.values)?,
-            entropy: shared.all(&old.entropy)?,
-        };
-        (queries, shared.all(&made.responses)?, old, shared.all(&reference)?)
+        respond(&policy.net, &own, cfg.response, cfg.temperature).responses
     };
+    let (old, first) = see_in_parts(turn, &own, &written)?;
+    let reference = {
+        let _autocast = (turn.autocast)();
+        log_probs(setting.reference, &own, &written, cfg.temperature)
+    };
+    let (responses, reference) = (shared.all(&written)?, shared.all(&reference)?);
     // 2. The reward model scores the texts as far as they count.
     let (cut, ended) = match (&cfg.ending, setting.end) {
         (Some(ending), Some(end)) => truncate(&responses, end, ending.from),
@@ -114,32 +112,36 @@ pub fn gather(
     if let Some(gold) = setting.gold {
         log.insert("objective/gold", mean(&shared.all(&gold(&shared.own(&texts)))?));
     }
-    let batch = Batch { queries, responses, old, advantages, returns };
+    let batch = Batch { queries, responses, old, first, advantages, returns };
     Ok(Experience { batch, kl, score, entropy })
 }
 
-/// What the policy says of queries and responses before the update, `rows` at a time: those that the first inner epoch
-/// takes together.
-fn see_in_parts(
-    policy: &Policy,
-    queries: &Tensor,
-    responses: &Tensor,
-    temperature: f64,
-    rows: usize,
-) -> Seen {
-    let size = rows as i64;
-    let parts: Vec<Seen> = queries
-        .split(size, 0)
-        .iter()
-        .zip(responses.split(size, 0))
-        .map(|(queries, responses)| policy.see(queries, &responses, temperature))
-        .collect();
-    let cat = |of: fn(&Seen) -> &Tensor| Tensor::cat(&parts.iter().map(of).collect::<Vec<_>>(), 0);
-    Seen {
-        log_probs: cat(|seen| &seen.log_probs),
-        values: cat(|seen| &seen.values),
-        entropy: cat(|seen| &seen.entropy),
+/// What the policy says, before the update, of its responses to this process's queries: all processes' together, and
+/// that of the first minibatch with its graph. As the update does it, a minibatch at a time, so that its first pass is
+/// this one and the ratio there exactly 1.
+fn see_in_parts(turn: &Turn, queries: &Tensor, responses: &Tensor) -> anyhow::Result<(Seen, Seen)> {
+    let Turn { cfg, policy, shared, .. } = *turn;
+    let see = |queries: &Tensor, responses: &Tensor| {
+        // Of its own each time: what an autocast keeps without a graph would be none for the first.
+        let _autocast = (turn.autocast)();
+        policy.see(queries, responses, cfg.temperature)
+    };
+    let (rows, n) = (shared.rows as i64, queries.size()[0]);
+    let first = see(&queries.narrow(0, 0, rows), &responses.narrow(0, 0, rows));
+    let _no_grad = tch::no_grad_guard();
+    let mut parts = vec![first.detach()];
+    for from in (rows..n).step_by(shared.rows) {
+        parts.push(see(&queries.narrow(0, from, rows), &responses.narrow(0, from, rows)));
     }
+    let all = |of: fn(&Seen) -> &Tensor| {
+        shared.all(&Tensor::cat(&parts.iter().map(of).collect::<Vec<_>>(), 0))
+    };
+    let old = Seen {
+        log_probs: all(|seen| &seen.log_probs)?,
+        values: all(|seen| &seen.values)?,
+        entropy: all(|seen| &seen.entropy)?,
+    };
+    Ok((old, first))
 }
 
 /// The queries of a step: all of them once, in an order of their own, before any again.

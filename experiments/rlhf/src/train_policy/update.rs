@@ -21,7 +21,7 @@ use crate::ppo::loss::{approxkl, explained_variance, policy_loss, ratio, value_l
 /// A loss or a gradient that is not finite; a process that has gone.
 pub fn update(
     turn: &Turn,
-    batch: &Batch,
+    batch: Batch,
     ptx: Option<&Tensor>,
     opt: &mut Adam,
     log: &mut Log,
@@ -34,14 +34,15 @@ pub fn update(
     let size = cfg.batch / cfg.minibatches;
     let mut sums: BTreeMap<&'static str, f64> = BTreeMap::new();
     let mut ratio_max: f64 = 0.0;
+    let Batch { queries, responses, old: seen, first, advantages, returns } = batch;
+    let mut first = Some(first);
     for inner in 0..cfg.inner_epochs {
         let order = minibatch_order(seed, step, inner, cfg);
         for (m, places) in order.chunks(size).enumerate() {
-            let places = Tensor::from_slice(places).to_device(batch.queries.device());
+            let places = Tensor::from_slice(places).to_device(queries.device());
             let of = |xs: &Tensor| xs.i(&places);
-            let (old, old_values, returns) =
-                (of(&batch.old.log_probs), of(&batch.old.values), of(&batch.returns));
-            let advantages = whiten(&of(&batch.advantages), None, false, cfg.variance);
+            let (old, old_values, returns) = (of(&seen.log_probs), of(&seen.values), of(&returns));
+            let advantages = whiten(&of(&advantages), None, false, cfg.variance);
             // Of all these, the rows that this process computes.
             let own = |xs: &Tensor| world.rows("a minibatch", xs);
             let windows = match ptx {
@@ -54,8 +55,11 @@ pub fn update(
             opt.zero_grad();
             let (new, of_policy, of_value, of_text) = {
                 let _autocast = autocast();
-                let (queries, responses) = (own(&of(&batch.queries))?, own(&of(&batch.responses))?);
-                let new = policy.see(&queries, &responses, cfg.temperature);
+                let (queries, responses) = (own(&of(&queries))?, own(&of(&responses))?);
+                // The weights have not moved since the first minibatch was seen.
+                let new = first
+                    .take()
+                    .unwrap_or_else(|| policy.see(&queries, &responses, cfg.temperature));
                 let (was, better) = (own(&old)?, own(&advantages)?);
                 let of_policy = policy_loss(&new.log_probs, &was, &better, cfg.clip_ratio);
                 let (was, wanted) = (own(&old_values)?, own(&returns)?);
