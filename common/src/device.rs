@@ -245,6 +245,12 @@ impl Precision {
         shim::set_tf32(self == Self::Tf32).map_err(DeviceError::CpuOnlyLibtorch)
     }
 
+    /// What a preset's precision is computed in where nobody asked for it: fp32 stands in for bf16 on a processor
+    /// without instructions for it, which takes forty times as long over the same products (libtorch 2.13 on an AMD EPYC with AVX2).
+    pub fn of_preset(self, device: Device) -> Self {
+        if self == Self::Bf16 && !device.is_cuda() && !cpu_has_bf16() { Self::Fp32 } else { self }
+    }
+
     /// Autocast for the forward pass and the loss, for as long as the guard lives.
     pub fn autocast(self, device: Device) -> shim::Autocast {
         let kind = match self {
@@ -253,6 +259,17 @@ impl Precision {
         };
         shim::Autocast::new(device, kind)
     }
+}
+
+/// Whether this processor multiplies matrices of bf16 with instructions of its own.
+pub fn cpu_has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let found = std::arch::is_x86_feature_detected!("avx512bf16");
+    #[cfg(target_arch = "aarch64")]
+    let found = std::arch::is_aarch64_feature_detected!("bf16");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let found = false;
+    found
 }
 
 /// How many threads libtorch shall compute with: `--threads`, else `OMP_NUM_THREADS`, else the
@@ -395,6 +412,19 @@ mod tests {
         }
         let err = "fp16".parse::<Precision>().unwrap_err().to_string();
         assert!(err.contains("fp16") && err.contains("fp32, tf32 or bf16"), "{err}");
+    }
+
+    #[test]
+    fn a_preset_s_bf16_is_computed_in_where_it_is_fast_and_nothing_else_is_changed() {
+        let wanted = if cpu_has_bf16() { Precision::Bf16 } else { Precision::Fp32 };
+        assert_eq!(Precision::Bf16.of_preset(Device::Cpu), wanted);
+        assert_eq!(Precision::Bf16.of_preset(Device::Cuda(0)), Precision::Bf16);
+        assert_eq!(Precision::Fp32.of_preset(Device::Cpu), Precision::Fp32);
+        if cfg!(target_os = "linux") && cfg!(target_arch = "x86_64") {
+            // The kernel's word for it, where there is one.
+            let known = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+            assert_eq!(cpu_has_bf16(), known.split_whitespace().any(|flag| flag == "avx512_bf16"));
+        }
     }
 
     #[test]

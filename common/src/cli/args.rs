@@ -160,11 +160,27 @@ impl RunArgs {
     pub fn session(&self, experiment: &'static Experiment) -> anyhow::Result<Session> {
         let source = Source::find(experiment.presets, &self.preset)?;
         let head: Head = source.load(&self.sets)?;
-        let precision = match &self.precision {
+        let asked = match &self.precision {
             Some(text) => text.parse::<Precision>()?,
             None => head.precision,
         };
         let device = self.device.parse::<DeviceChoice>()?.resolve()?;
+        let precision =
+            if self.precision.is_some() { asked } else { head.precision.of_preset(device) };
+        if asked.of_preset(device) != asked {
+            tracing::warn!(
+                "this processor has no instructions for {asked}: {}",
+                if precision == asked {
+                    "products take tens of times as long as in fp32".to_owned()
+                } else {
+                    format!(
+                        "preset {} is computed in {precision}; --precision {asked} insists on it, at tens of times \
+                         the time",
+                        self.preset
+                    )
+                }
+            );
+        }
         precision.prepare(device)?;
         let threads = device::threads(self.threads)?;
         device::configure_threads(threads);
@@ -178,7 +194,7 @@ impl RunArgs {
             experiment,
             source,
             sets: self.sets.clone(),
-            preset: preset_in_paths(&source, &self.sets, precision)?,
+            preset: preset_in_paths(&source, &self.sets, asked)?,
             seeds: self.seed.map(|seed| vec![seed]).or(self.seeds.map(|n| (0..n).collect())),
             device,
             precision,

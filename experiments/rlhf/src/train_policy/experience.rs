@@ -7,7 +7,7 @@ use common::data::sampler::epoch_order;
 use tch::{IndexOp as _, Kind, Tensor};
 
 use super::{Log, Setting, Turn};
-use crate::policy::{Policy, Seen, log_probs};
+use crate::policy::{Seen, log_probs};
 use crate::ppo::advantage::{advantages, moments, whiten};
 use crate::ppo::kl::{kl_per_response, kl3_per_response, rewards};
 use crate::reward::check_rewards;
