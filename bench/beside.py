@@ -15,6 +15,8 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = os.environ.get("SECONDS", "2")
 # As an experiment's build does (common/build_info.rs): what is published changes no program.
 CHANGES = ("git", "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
+# Of processors that multiply bf16. On others it takes tens of times as long as fp32, on both sides: there is no such line.
+BF16 = ("avx512_bf16", "amx_bf16")
 # Before anything is built.
 LOAD = os.getloadavg()[0]
 
@@ -152,11 +154,22 @@ def fact(path, name):
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
 
 
+def bf16():
+    """This processor's instructions for products of bf16."""
+    known = fact("/proc/cpuinfo", "flags").split()
+    return [flag for flag in BF16 if flag in known]
+
+
+PRECISIONS = ["fp32", "bf16"] if bf16() else ["fp32"]
+# Precision and threads.
+WAYS = [(precision, threads) for threads in (1, 2) for precision in PRECISIONS]
+
+
 def machine():
     memory = fact("/proc/meminfo", "MemTotal").split()
     return {
         "processor": fact("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
-        "bf16": [flag for flag in ("avx512_bf16", "amx_bf16") if flag in fact("/proc/cpuinfo", "flags").split()],
+        "bf16": bf16(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(int(memory[0]) / (1 << 20)) if memory else None,
     }
