@@ -247,6 +247,7 @@ impl Precision {
 
     /// What a preset's precision is computed in where nobody asked for it: fp32 stands in for bf16 on a processor
     /// without instructions for it, which takes forty times as long over the same products (libtorch 2.13 on an AMD EPYC with AVX2).
+    #[must_use]
     pub fn of_preset(self, device: Device) -> Self {
         if self == Self::Bf16 && !device.is_cuda() && !cpu_has_bf16() { Self::Fp32 } else { self }
     }
