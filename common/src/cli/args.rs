@@ -165,20 +165,12 @@ impl RunArgs {
             None => head.precision,
         };
         let device = self.device.parse::<DeviceChoice>()?.resolve()?;
-        let precision =
-            if self.precision.is_some() { asked } else { head.precision.of_preset(device) };
-        if asked.of_preset(device) != asked {
+        let fast = asked.of_preset(device);
+        let precision = if self.precision.is_some() { asked } else { fast };
+        if fast != asked {
             tracing::warn!(
-                "this processor has no instructions for {asked}: {}",
-                if precision == asked {
-                    "products take tens of times as long as in fp32".to_owned()
-                } else {
-                    format!(
-                        "preset {} is computed in {precision}; --precision {asked} insists on it, at tens of times \
-                         the time",
-                        self.preset
-                    )
-                }
+                "this processor has no instructions for {asked}, which takes it tens of times as long as {fast}: \
+                 computing in {precision} (--precision chooses)"
             );
         }
         precision.prepare(device)?;

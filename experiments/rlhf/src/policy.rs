@@ -63,13 +63,31 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// The same without a graph.
-    pub fn detach(&self) -> Self {
+    /// Responses behind each other.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn cat(parts: &[&Self]) -> Self {
+        let all = |of: fn(&Self) -> &Tensor| {
+            Tensor::cat(&parts.iter().map(|&seen| of(seen)).collect::<Vec<_>>(), 0)
+        };
         Self {
-            log_probs: self.log_probs.detach(),
-            values: self.values.detach(),
-            entropy: self.entropy.detach(),
+            log_probs: all(|seen| &seen.log_probs),
+            values: all(|seen| &seen.values),
+            entropy: all(|seen| &seen.entropy),
         }
+    }
+
+    /// All three through `f`.
+    ///
+    /// # Errors
+    /// What `f` says.
+    pub fn map<E>(&self, f: impl Fn(&Tensor) -> Result<Tensor, E>) -> Result<Self, E> {
+        Ok(Self {
+            log_probs: f(&self.log_probs)?,
+            values: f(&self.values)?,
+            entropy: f(&self.entropy)?,
+        })
     }
 }
 
@@ -162,11 +180,6 @@ pub fn states(net: &Transformer, ids: &Tensor) -> Tensor {
         return net.forward(&ids, true, &Probe::off());
     }
     net.forward_padded(&ids, &padding, true)
-}
-
-/// Log-probabilities `[…, V]` of the token after each of `states: […, C]`.
-pub fn log_softmax(net: &Transformer, states: &Tensor, temperature: f64) -> Tensor {
-    (net.logits(states).to_kind(Kind::Float) / temperature).log_softmax(-1, Kind::Float)
 }
 
 /// What `net` says, with `states: [B, R, C]`, of the tokens `[B, R]` after them; `[B, R]` both.

@@ -6,7 +6,6 @@
 use common::nn::transformer::{Padding, Transformer};
 use tch::{Kind, Tensor};
 
-use crate::policy::log_softmax;
 use crate::tokens::readable;
 
 /// Responses and what the model thought of them while it wrote.
@@ -40,7 +39,8 @@ pub fn respond(net: &Transformer, queries: &Tensor, length: i64, temperature: f6
             net.forward_cached_padded(&read, &whole, &mut cache)
         };
         let divisor = if temperature > 0.0 { temperature } else { 1.0 };
-        let log_p = log_softmax(net, &states.select(1, -1), divisor); // [B, V]
+        let scores = net.logits(&states.select(1, -1)).to_kind(Kind::Float) / divisor;
+        let log_p = scores.log_softmax(-1, Kind::Float); // [B, V]
         let next = if temperature > 0.0 { draw(&log_p) } else { log_p.argmax(-1, false) }; // [B]
         let next = next.unsqueeze(1);
         log_probs.push(log_p.gather(1, &next, false));

@@ -129,18 +129,12 @@ fn see_in_parts(turn: &Turn, queries: &Tensor, responses: &Tensor) -> anyhow::Re
     let (rows, n) = (shared.rows as i64, queries.size()[0]);
     let first = see(&queries.narrow(0, 0, rows), &responses.narrow(0, 0, rows));
     let _no_grad = tch::no_grad_guard();
-    let mut parts = vec![first.detach()];
-    for from in (rows..n).step_by(shared.rows) {
-        parts.push(see(&queries.narrow(0, from, rows), &responses.narrow(0, from, rows)));
-    }
-    let all = |of: fn(&Seen) -> &Tensor| {
-        shared.all(&Tensor::cat(&parts.iter().map(of).collect::<Vec<_>>(), 0))
-    };
-    let old = Seen {
-        log_probs: all(|seen| &seen.log_probs)?,
-        values: all(|seen| &seen.values)?,
-        entropy: all(|seen| &seen.entropy)?,
-    };
+    let later: Vec<Seen> = (rows..n)
+        .step_by(shared.rows)
+        .map(|from| see(&queries.narrow(0, from, rows), &responses.narrow(0, from, rows)))
+        .collect();
+    let parts: Vec<&Seen> = std::iter::once(&first).chain(&later).collect();
+    let old = Seen::cat(&parts).map(|own| shared.all(own))?;
     Ok((old, first))
 }
 

@@ -11,7 +11,6 @@ use tch::{IndexOp as _, Kind, Tensor};
 use super::experience::Batch;
 use super::{Config, Log, Ptx, Turn};
 use crate::language::loss_of;
-use crate::policy::Seen;
 use crate::ppo::advantage::whiten;
 use crate::ppo::loss::{approxkl, explained_variance, policy_loss, ratio, value_loss};
 
@@ -55,11 +54,13 @@ pub fn update(
             opt.zero_grad();
             let (new, of_policy, of_value, of_text) = {
                 let _autocast = autocast();
-                let (queries, responses) = (own(&of(&queries))?, own(&of(&responses))?);
                 // The weights have not moved since the first minibatch was seen.
-                let new = first
-                    .take()
-                    .unwrap_or_else(|| policy.see(&queries, &responses, cfg.temperature));
+                let new = if let Some(seen) = first.take() {
+                    seen
+                } else {
+                    let (queries, responses) = (own(&of(&queries))?, own(&of(&responses))?);
+                    policy.see(&queries, &responses, cfg.temperature)
+                };
                 let (was, better) = (own(&old)?, own(&advantages)?);
                 let of_policy = policy_loss(&new.log_probs, &was, &better, cfg.clip_ratio);
                 let (was, wanted) = (own(&old_values)?, own(&returns)?);
@@ -95,11 +96,7 @@ pub fn update(
             opt.step(lr);
 
             // What is no mean over rows is computed of all of them.
-            let new = Seen {
-                log_probs: world.gather(&new.log_probs)?,
-                values: world.gather(&new.values)?,
-                entropy: world.gather(&new.entropy)?,
-            };
+            let new = new.map(|own| world.gather(own))?;
             let moved = number(&approxkl(&new.log_probs, &old));
             ratio_max = ratio_max.max(number(&ratio(&new.log_probs, &old).max()));
             for (name, x) in [
