@@ -58,9 +58,12 @@ $(EXPERIMENTS): setup
 	@$(bin)/$@ figures $(STUDY) $(preset)
 	@$(bin)/ledger report
 
+# The tests called `process` only start programs and go side by side; in the others one process seeds libtorch's only generator.
 test: setup ## run every test
 	@setup/check-tools tests
-	@$(cargo) test --release --workspace
+	@$(cargo) test --release --workspace --lib --bins --test '[!p]*' --test 'p[!r]*'
+	@RUST_TEST_THREADS=$$(nproc) $(cargo) test --release --workspace --test process
+	@$(cargo) test --release --workspace --doc
 
 lint: setup ## check formatting and lints
 	@$(cargo) fmt --check

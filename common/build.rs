@@ -37,6 +37,9 @@ const KERNELS: [&str; 3] =
 /// NCCL's process group, a library of its own, and what says whether gloo's headers are there.
 const APART: [&str; 2] = ["csrc/nccl.cpp", "csrc/has_gloo.cpp"];
 
+/// Line tables alone, as in our Rust: all that libtorch's headers declare would make each program three times as large.
+const LINES: &str = "-g1";
+
 /// Names and compiler flags of the instruction sets; tables.h picks one at run time.
 fn instruction_sets() -> Vec<(&'static str, Vec<&'static str>)> {
     let mut sets = vec![("baseline", vec![])];
@@ -71,6 +74,7 @@ fn main() {
         .opt_level(3) // in every profile: these are the hot loops
         .flag("-fopenmp") // without it `at::parallel_for` silently runs on one thread
         .flag("-ffp-contract=off") // the same bits on every processor
+        .flag(LINES)
         .flag("-fno-math-errno") // a square root is an instruction, and vectorises
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include(&include)
@@ -89,6 +93,7 @@ fn main() {
             .std("c++20")
             .opt_level(3)
             .flag("-ffp-contract=fast") // fused multiply-adds where the set has them
+            .flag(LINES)
             .define("SHIM_ISA", name)
             .flags(flags)
             .files(KERNELS)

@@ -23,8 +23,8 @@ pub(super) struct Milestone {
     pub(super) paper: String,
     /// What happened, in two or three sentences.
     pub(super) story: String,
-    /// The key figure: a study and how the file's name begins, `speed/figure-1`.
-    pub(super) figure: String,
+    /// Key figures, the first that is there is shown: a study and how the file's name begins, `speed/figure-1`.
+    pub(super) figures: Vec<String>,
     /// The ids of the claims to begin with.
     pub(super) claims: Vec<String>,
 }
@@ -43,9 +43,10 @@ impl Milestone {
         if milestone.years.is_empty() {
             return Err(wrong("years is empty; wanted the publication's year".into()));
         }
-        if milestone.figure_parts().is_none() {
-            let found = &milestone.figure;
-            return Err(wrong(format!("figure is {found:?}; wanted STUDY/BEGINNING-OF-ITS-NAME")));
+        if let Some(found) = milestone.figures.iter().find(|figure| parts(figure).is_none()) {
+            return Err(wrong(format!(
+                "a figure is {found:?}; wanted STUDY/BEGINNING-OF-ITS-NAME"
+            )));
         }
         let unknown = |id: &&String| !claims.iter().any(|claim| claim.id == **id);
         if let Some(id) = milestone.claims.iter().find(unknown) {
@@ -54,8 +55,12 @@ impl Milestone {
         Ok(Some(milestone))
     }
 
-    /// Study and beginning of the name of the key figure.
-    pub(super) fn figure_parts(&self) -> Option<(&str, &str)> {
-        self.figure.split_once('/').filter(|(study, _)| !study.is_empty())
+    /// Studies and beginnings of the names of the key figures.
+    pub(super) fn key_figures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.figures.iter().filter_map(|figure| parts(figure))
     }
+}
+
+fn parts(figure: &str) -> Option<(&str, &str)> {
+    figure.split_once('/').filter(|(study, _)| !study.is_empty())
 }

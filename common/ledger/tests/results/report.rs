@@ -120,7 +120,7 @@ title = 'The demonstration'
 years = [1998, 2001]
 paper = 'Somebody: A paper'
 story = 'It was <shown>.'
-figure = 'speed/err'
+figures = ['speed/nothing-drawn', 'speed/err']
 claims = ['factor', 'size']
 ";
 

@@ -45,13 +45,14 @@ fn chapter<'a>(all: &'a Gathered, experiment: &'a Experiment) -> Option<Chapter<
     })
 }
 
-/// The figure that the milestone names, of the best preset that has it, and that preset.
+/// The first of the milestone's key figures that there is, of the best preset that has it, and that preset.
 pub(super) fn key_figure(experiment: &Experiment) -> Option<(&str, &figures::Figure)> {
-    let (study, beginning) = experiment.milestone.as_ref()?.figure_parts()?;
-    experiment.figures.iter().find_map(|preset| {
-        let of_study = preset.studies.iter().filter(|s| s.study == study);
-        let mut figures = of_study.flat_map(|s| &s.figures);
-        let figure = figures.find(|figure| figure.stem.starts_with(beginning))?;
-        Some((preset.preset.as_str(), figure))
+    experiment.milestone.as_ref()?.key_figures().find_map(|(study, beginning)| {
+        experiment.figures.iter().find_map(|preset| {
+            let of_study = preset.studies.iter().filter(|s| s.study == study);
+            let mut figures = of_study.flat_map(|s| &s.figures);
+            let figure = figures.find(|figure| figure.stem.starts_with(beginning))?;
+            Some((preset.preset.as_str(), figure))
+        })
     })
 }
