@@ -4,12 +4,18 @@ use std::env;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Once;
 
 use serde::{Deserialize, Serialize};
-use tch::{Cuda, Device, Kind, Tensor};
+use tch::{Cuda, Device, Tensor};
+
+pub use precision::{Precision, cpu_has_bf16};
+use threads::env_number;
+pub use threads::{configure_threads, cores, threads};
 
 use crate::shim::{self, ShimError};
+
+mod precision;
+mod threads;
 
 /// A device, precision or number of threads that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -195,124 +201,6 @@ pub fn upload(xs: &Tensor, device: Device) -> Tensor {
     }
 }
 
-/// What `--precision` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Everything in 32-bit floats.
-    #[default]
-    Fp32,
-    /// 32-bit floats whose products a GPU rounds to 10 bits of mantissa (TF32): several times as fast.
-    Tf32,
-    /// Matrix products and convolutions in bfloat16 by autocast; parameters, optimiser state and
-    /// sums stay in 32-bit floats.
-    Bf16,
-}
-
-impl FromStr for Precision {
-    type Err = DeviceError;
-
-    fn from_str(text: &str) -> Result<Self, DeviceError> {
-        match text {
-            "fp32" => Ok(Self::Fp32),
-            "tf32" => Ok(Self::Tf32),
-            "bf16" => Ok(Self::Bf16),
-            _ => Err(DeviceError::UnknownPrecision(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Fp32 => "fp32",
-            Self::Tf32 => "tf32",
-            Self::Bf16 => "bf16",
-        })
-    }
-}
-
-impl Precision {
-    /// Sets libtorch up for this precision on `device`.
-    ///
-    /// # Errors
-    /// TF32 without a GPU.
-    pub fn prepare(self, device: Device) -> Result<(), DeviceError> {
-        if !device.is_cuda() {
-            return if self == Self::Tf32 { Err(DeviceError::Tf32OnCpu) } else { Ok(()) };
-        }
-        // What a product computes is the run's choice, not libtorch's default.
-        shim::set_tf32(self == Self::Tf32).map_err(DeviceError::CpuOnlyLibtorch)
-    }
-
-    /// What a preset's precision is computed in where nobody asked for it: fp32 stands in for bf16 on a processor
-    /// without instructions for it, which takes forty times as long over the same products (libtorch 2.13 on an AMD EPYC with AVX2).
-    #[must_use]
-    pub fn of_preset(self, device: Device) -> Self {
-        if self == Self::Bf16 && !device.is_cuda() && !cpu_has_bf16() { Self::Fp32 } else { self }
-    }
-
-    /// Autocast for the forward pass and the loss, for as long as the guard lives.
-    pub fn autocast(self, device: Device) -> shim::Autocast {
-        let kind = match self {
-            Self::Fp32 | Self::Tf32 => None,
-            Self::Bf16 => Some(Kind::BFloat16),
-        };
-        shim::Autocast::new(device, kind)
-    }
-}
-
-/// Whether this processor multiplies matrices of bf16 with instructions of its own.
-pub fn cpu_has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    let found = std::arch::is_x86_feature_detected!("avx512bf16");
-    #[cfg(target_arch = "aarch64")]
-    let found = std::arch::is_aarch64_feature_detected!("bf16");
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let found = false;
-    found
-}
-
-/// How many threads libtorch shall compute with: `--threads`, else `OMP_NUM_THREADS`, else the
-/// cores this process may use, divided by the processes on this machine (`LOCAL_WORLD_SIZE`).
-///
-/// # Errors
-/// If one of these is not a whole number from 1.
-pub fn threads(flag: Option<usize>) -> Result<usize, DeviceError> {
-    if flag == Some(0) {
-        return Err(not_a_number("--threads", "0", " from 1"));
-    }
-    if let Some(n) = flag {
-        return Ok(n);
-    }
-    if let Some(n) = env_number("OMP_NUM_THREADS")? {
-        return if n > 0 { Ok(n) } else { Err(not_a_number("OMP_NUM_THREADS", "0", " from 1")) };
-    }
-    let processes = env_number("LOCAL_WORLD_SIZE")?.unwrap_or(1).max(1);
-    Ok((cores() / processes).max(1))
-}
-
-/// The cores that this process may use (its affinity and its control group's quota).
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, Into::into)
-}
-
-/// Sets libtorch to `n` threads inside an operation and one between operations. Call it before
-/// the first tensor: libtorch starts its thread pools with the first parallel work.
-pub fn configure_threads(n: usize) {
-    static INTER_OP: Once = Once::new();
-    if n > cores() {
-        tracing::warn!(
-            "{n} threads on {} core(s): OpenMP's waiting threads take the cores from the working \
-             ones and training can get several times slower; use --threads {}",
-            cores(),
-            cores()
-        );
-    }
-    INTER_OP.call_once(|| tch::set_num_interop_threads(1)); // libtorch allows it once
-    tch::set_num_threads(n as i32);
-}
-
 /// What computed a run, for its `run.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceInfo {
@@ -378,22 +266,6 @@ fn peak_resident() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// The number in an environment variable; `None` if it is unset or empty.
-fn env_number(name: &'static str) -> Result<Option<usize>, DeviceError> {
-    match env::var(name) {
-        Ok(text) if !text.trim().is_empty() => {
-            // OpenMP allows a list, one number per level of nesting.
-            let first = text.split(',').next().unwrap_or_default().trim();
-            first.parse().map(Some).map_err(|_| not_a_number(name, &text, ""))
-        }
-        _ => Ok(None),
-    }
-}
-
-fn not_a_number(name: &'static str, value: &str, at_least: &'static str) -> DeviceError {
-    DeviceError::NotANumber { name, value: value.to_owned(), at_least }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -406,25 +278,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_device_or_precision_lists_the_known_ones() {
+    fn an_unknown_device_lists_the_known_ones() {
         for text in ["gpu", "cuda:", "cuda:x", "CPU", "cuda:-1", ""] {
             let err = text.parse::<DeviceChoice>().unwrap_err().to_string();
             assert!(err.contains("auto, cpu, cuda"), "{text}: {err}");
-        }
-        let err = "fp16".parse::<Precision>().unwrap_err().to_string();
-        assert!(err.contains("fp16") && err.contains("fp32, tf32 or bf16"), "{err}");
-    }
-
-    #[test]
-    fn a_preset_s_bf16_is_computed_in_where_it_is_fast_and_nothing_else_is_changed() {
-        let wanted = if cpu_has_bf16() { Precision::Bf16 } else { Precision::Fp32 };
-        assert_eq!(Precision::Bf16.of_preset(Device::Cpu), wanted);
-        assert_eq!(Precision::Bf16.of_preset(Device::Cuda(0)), Precision::Bf16);
-        assert_eq!(Precision::Fp32.of_preset(Device::Cpu), Precision::Fp32);
-        if cfg!(target_os = "linux") && cfg!(target_arch = "x86_64") {
-            // The kernel's word for it, where there is one.
-            let known = std::fs::read_to_string("/proc/cpuinfo").unwrap();
-            assert_eq!(cpu_has_bf16(), known.split_whitespace().any(|flag| flag == "avx512_bf16"));
         }
     }
 
@@ -444,19 +301,6 @@ mod tests {
         let err = DeviceChoice::Cuda(None).resolve().unwrap_err();
         assert!(matches!(err, DeviceError::NoDriver));
         assert!(err.to_string().contains("driver"), "{err}");
-    }
-
-    #[test]
-    fn tf32_is_for_gpus() {
-        let err = Precision::Tf32.prepare(Device::Cpu).unwrap_err().to_string();
-        assert!(err.contains("--precision tf32: only GPUs"), "{err}");
-        assert!(Precision::Bf16.prepare(Device::Cpu).is_ok());
-    }
-
-    #[test]
-    fn zero_threads_are_refused_and_a_flag_wins() {
-        assert!(threads(Some(0)).is_err());
-        assert_eq!(threads(Some(3)).unwrap(), 3);
     }
 
     #[test]

@@ -266,7 +266,14 @@ fn figure(tables: &[Table]) -> Figure {
     let ratios = tables.iter().flat_map(|table| &table.lines).flat_map(|line| &line.ratios);
     let (low, high) = ratios.fold((1.0_f64, 1.0_f64), |(low, high), &r| (low.min(r), high.max(r)));
     let panel = |table: &Table| {
-        let rows = table.lines.iter().map(|line| (line.what.as_str(), line.spread())).collect();
+        // Where one thing is timed beside several, its name alone would not say which line this is.
+        let label = |line: &Line| match table.lines.iter().filter(|l| l.what == line.what).count() {
+            1 => line.what.clone(),
+            _ => format!("{} | {}", line.what, line.against.split(',').next().unwrap_or_default()),
+        };
+        let labels: Vec<_> = table.lines.iter().map(label).collect();
+        let spreads = table.lines.iter().map(Line::spread);
+        let rows = labels.iter().map(String::as_str).zip(spreads).collect();
         let x = Axis::log("ratio in our favour").range(low / 1.1, high * 1.1);
         Panel {
             title: format!("{}: {}", table.experiment, table.title),
