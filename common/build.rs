@@ -30,6 +30,9 @@ const HEADERS: [&str; 9] = [
     "csrc/rows_kernel.h",
 ];
 
+/// libtorch's headers that nearly all sources include: read once for all, which takes as long as what follows for each.
+const PRECOMPILED: &str = "csrc/libtorch.h";
+
 /// Compiled once for each instruction set.
 const KERNELS: [&str; 3] =
     ["csrc/mlstm_kernel.cpp", "csrc/attention_kernel.cpp", "csrc/rows_kernel.cpp"];
@@ -53,8 +56,15 @@ fn instruction_sets() -> Vec<(&'static str, Vec<&'static str>)> {
 }
 
 fn main() {
-    for file in SOURCES.iter().chain(&HEADERS).chain(&KERNELS).chain(&APART) {
+    for file in SOURCES.iter().chain(&HEADERS).chain(&KERNELS).chain(&APART).chain([&PRECOMPILED]) {
         println!("cargo::rerun-if-changed={file}");
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    let nccl = out.join("nccl.so");
+    println!("cargo::rustc-env=SHIM_NCCL={}", nccl.display());
+    if is_linting() {
+        write(&nccl, "");
+        return;
     }
     // torch-sys has found libtorch and passes its library folder on.
     let lib = PathBuf::from(
@@ -80,12 +90,14 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .flag_if_supported("-Wno-unused-parameter"); // libtorch's own headers
-    let nccl = nccl_library(&shim, &lib);
-    println!("cargo::rustc-env=SHIM_NCCL={}", nccl.display());
+    nccl_library(&shim, &lib, &nccl);
     if let Some(gloo) = gloo_headers(&shim) {
         shim.define("SHIM_GLOO", None).include(gloo);
     }
+    let precompiled = precompile(&shim, &out);
+    shim.flag("-include").flag(out.join("libtorch.h"));
     shim.files(SOURCES).compile("shim");
+    let _ = fs::remove_file(precompiled); // hundreds of megabytes
 
     for (name, flags) in instruction_sets() {
         cc::Build::new()
@@ -104,6 +116,32 @@ fn main() {
     println!("cargo::rustc-link-lib=dylib=torch_cpu");
     println!("cargo::rustc-link-lib=dylib=c10");
     println!("cargo::rustc-link-lib=dylib:+verbatim={}", openmp_of(&lib));
+}
+
+/// Whether clippy reads this crate: it needs no objects, and would have them compiled once more.
+fn is_linting() -> bool {
+    env::var_os("RUSTC_WORKSPACE_WRAPPER").is_some_and(|wrapper| {
+        Path::new(&wrapper).file_stem().is_some_and(|name| name == "clippy-driver")
+    })
+}
+
+/// Compiles the common headers for the compiler to find beside their copy in `out`; where that fails it reads the copy.
+fn precompile(shim: &cc::Build, out: &Path) -> PathBuf {
+    let header = out.join("libtorch.h");
+    let text = fs::read_to_string(PRECOMPILED).unwrap_or_else(|err| panic!("{PRECOMPILED}: {err}"));
+    write(&header, &text);
+    let compiled = out.join("libtorch.h.gch");
+    let mut compiler = shim.get_compiler().to_command();
+    compiler.args(["-x", "c++-header", "-o"]).arg(&compiled).arg(&header);
+    let output = compiler.output().unwrap_or_else(|err| panic!("{compiler:?}: {err}"));
+    if !output.status.success() {
+        let _ = fs::remove_file(&compiled);
+    }
+    compiled
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
 }
 
 /// The folder with gloo's headers, which libtorch's wheel lacks: `$GLOO_INCLUDE`, else the system's. Without them
@@ -129,7 +167,7 @@ fn gloo_headers(shim: &cc::Build) -> Option<PathBuf> {
 /// NCCL's process group as a library that the program carries and loads on a machine with GPUs; an empty file where
 /// the headers of CUDA and NCCL are not installed. They come with the Python packages that `make setup KIND=gpu`
 /// installs beside torch, or with CUDA itself.
-fn nccl_library(shim: &cc::Build, lib: &Path) -> PathBuf {
+fn nccl_library(shim: &cc::Build, lib: &Path, library: &Path) {
     println!("cargo::rerun-if-env-changed=CUDA_HOME");
     let packages = lib.join("../../nvidia");
     let cuda = env::var_os("CUDA_HOME").map_or_else(|| "/usr/local/cuda".into(), PathBuf::from);
@@ -139,24 +177,22 @@ fn nccl_library(shim: &cc::Build, lib: &Path) -> PathBuf {
         cuda.join("include"),
         "/usr/include".into(),
     ];
-    let library = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("nccl.so");
-    fs::write(&library, []).unwrap_or_else(|err| panic!("{}: {err}", library.display()));
+    write(library, "");
     let has = |header: &str| folders.iter().any(|folder| folder.join(header).is_file());
     if !has("nccl.h") || !has("cuda_runtime_api.h") {
-        return library;
+        return;
     }
     let mut compiler = shim.get_compiler().to_command();
     compiler.args(folders.iter().filter(|f| f.is_dir()).map(|f| format!("-I{}", f.display())));
     // What it needs of libtorch is there when it is loaded.
-    compiler.args(["-shared", "-fPIC", "-fvisibility=hidden", "-s", APART[0], "-o"]).arg(&library);
+    compiler.args(["-shared", "-fPIC", "-fvisibility=hidden", "-s", APART[0], "-o"]).arg(library);
     let output = compiler.output().unwrap_or_else(|err| panic!("{compiler:?}: {err}"));
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let error = said.lines().find(|line| line.contains("error")).unwrap_or_default();
         println!("cargo::warning=built without NCCL, so for one GPU: {error}");
-        fs::write(&library, []).unwrap_or_else(|err| panic!("{}: {err}", library.display()));
+        write(library, "");
     }
-    library
 }
 
 /// The file name of the OpenMP library that libtorch itself uses: two of them in one process would

@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn peak_memory_is_at_least_what_a_tensor_took() {
-        let xs = tch::Tensor::ones([16 << 20], (Kind::Float, Device::Cpu)); // 64 MiB
+        let xs = Tensor::ones([16 << 20], (tch::Kind::Float, Device::Cpu)); // 64 MiB
         assert!(peak_memory(Device::Cpu).host.unwrap() >= 64 << 20);
         drop(xs);
     }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use ledger::claims::Measured;
 use ledger::plot::Figure;
 use ledger::run::{RunError, RunRecord, finished_runs};
+use ledger::stats::Estimate;
 
 use crate::preset::{Source, nearest};
 use crate::session::Session;
@@ -69,6 +70,19 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// A row of `measured.csv`, whose evidence are the runs on `data`. Nothing of ours has the published scale unless
+    /// a study says so.
+    pub fn measured(&self, id: &str, data: &str, estimate: Estimate) -> Measured {
+        Measured {
+            id: id.to_owned(),
+            preset: self.preset.clone(),
+            data: data.to_owned(),
+            estimate,
+            evidence: data.to_owned(),
+            protocol_ok: false,
+        }
+    }
+
     /// The finished runs of another study of the experiment at the same preset: those that this study's are
     /// set against, made once for several.
     ///

@@ -134,6 +134,11 @@ impl Session {
         self.source.load(&self.sets)
     }
 
+    /// The seeds of a study: those of the command line, or as many as its preset says.
+    pub fn seeds_or(&self, preset: u64) -> Vec<u64> {
+        self.seeds.clone().unwrap_or_else(|| (0..preset).collect())
+    }
+
     /// Makes all runs of `plans` that are not finished, several at a time, and returns the records of
     /// all of them in order.
     ///

@@ -70,6 +70,14 @@ pub enum RunError {
         /// `condition (stored → now)` for each difference.
         keys: String,
     },
+    /// A finished run lacks a number that its study needs.
+    #[error("{path}: the run ended without {name}; pass --overwrite to make it again")]
+    NoMetric {
+        /// The run folder, from the results folder on.
+        path: PathBuf,
+        /// The number's name.
+        name: String,
+    },
     /// There is no half-done run to go on with.
     #[error("{0}: --resume finds no half-done run here; start it without --resume")]
     NothingToResume(PathBuf),
@@ -204,6 +212,15 @@ impl RunRecord {
         serde_json::from_str(&text)
             .map(Some)
             .map_err(|error| RunError::Record { path, message: error.to_string() })
+    }
+
+    /// A number that the finished run ended with.
+    ///
+    /// # Errors
+    /// When it has no number of that name.
+    pub fn ended_with(&self, name: &str) -> Result<f64, RunError> {
+        let missing = || RunError::NoMetric { path: self.key.relative(), name: name.to_owned() };
+        self.metrics.get(name).copied().ok_or_else(missing)
     }
 
     fn write(&self, folder: &Path) -> Result<(), RunError> {

@@ -83,7 +83,7 @@ impl Planning {
         let pre = &preset.pre_training;
         refuse.counts("pre-training", &[("epochs", pre.epochs), ("batch", pre.batch as u64)])?;
         let n_seeds = check(&preset, &refuse)?;
-        let seeds = session.seeds.clone().unwrap_or_else(|| (0..n_seeds).collect());
+        let seeds = session.seeds_or(n_seeds);
         let located = Catalog::builtin().first_available(&DATASETS, &session.lookup)?;
         let splits = load_images(&located, &session.lookup)?;
         Ok(Self { preset, seeds, splits })
@@ -274,12 +274,8 @@ pub(crate) fn measured(
     protocol_ok: bool,
 ) -> Measured {
     Measured {
-        id: id.to_owned(),
-        preset: finished.preset.clone(),
-        data: data.to_owned(),
-        estimate,
-        evidence: data.to_owned(),
         protocol_ok: protocol_ok && !finished.preset.contains('+'),
+        ..finished.measured(id, data, estimate)
     }
 }
 

@@ -8,11 +8,7 @@ use common::data::text::books::{Library, Shelf};
 use common::data::token_corpus::{TokenCorpus, Vocabulary};
 use common::data::tokenizer::Mode;
 use common::device::Precision;
-use common::experiment::Finished;
-use common::session::Session;
 use common::training_run::Spec;
-use ledger::claims::Measured;
-use ledger::stats::Estimate;
 use serde::{Deserialize, Serialize};
 
 pub mod ablations;
@@ -96,27 +92,4 @@ impl Books {
 /// Where a run's stations lie: beside its checkpoints, in the cache.
 fn stations_of(spec: &Spec) -> PathBuf {
     spec.checkpoints().join("stations")
-}
-
-/// The seeds of a study: those of the command line, or as many as its preset says.
-fn seeds(session: &Session, preset: u64) -> Vec<u64> {
-    session.seeds.clone().unwrap_or_else(|| (0..preset).collect())
-}
-
-/// A row of `measured.csv`; nothing of ours has the published scale unless a study says so.
-fn measured(finished: &Finished, id: &str, data: &str, estimate: Estimate) -> Measured {
-    Measured {
-        id: id.to_owned(),
-        preset: finished.preset.clone(),
-        data: data.to_owned(),
-        estimate,
-        evidence: data.to_owned(),
-        protocol_ok: false,
-    }
-}
-
-/// A number that a finished run ended with.
-fn ended_with(record: &ledger::run::RunRecord, name: &str) -> anyhow::Result<f64> {
-    let found = record.metrics.get(name).copied();
-    found.with_context(|| format!("{} ended without {name}", record.key.relative().display()))
 }

@@ -2,13 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use common::device::Precision;
 use common::experiment::Finished;
-use common::session::Session;
-use ledger::claims::Measured;
-use ledger::run::RunRecord;
-use ledger::stats::Estimate;
 use serde::Deserialize;
 
 use crate::stages::{Books, Labels, Shape, Task};
@@ -178,29 +173,6 @@ pub struct InstructPreset {
     pub train: train_policy::Config,
 }
 
-/// The seeds of a study: those of the command line, or as many as its preset says.
-fn seeds(session: &Session, preset: u64) -> Vec<u64> {
-    session.seeds.clone().unwrap_or_else(|| (0..preset).collect())
-}
-
-/// A row of `measured.csv`; nothing of ours has the published scale unless a study says so.
-fn measured(finished: &Finished, id: &str, data: &str, estimate: Estimate) -> Measured {
-    Measured {
-        id: id.to_owned(),
-        preset: finished.preset.clone(),
-        data: data.to_owned(),
-        estimate,
-        evidence: data.to_owned(),
-        protocol_ok: false,
-    }
-}
-
-/// A number that a finished run ended with.
-fn ended_with(record: &RunRecord, name: &str) -> anyhow::Result<f64> {
-    let found = record.metrics.get(name).copied();
-    found.with_context(|| format!("{} ended without {name}", record.key.relative().display()))
-}
-
 /// The data that finished runs ran on, each once.
 fn data_of(finished: &Finished) -> Vec<String> {
     let mut names: Vec<String> = finished.runs.iter().map(|(_, r)| r.key.data.clone()).collect();
@@ -218,7 +190,7 @@ fn by_seed(
 ) -> anyhow::Result<Vec<(u64, f64)>> {
     let of = finished.runs.iter().map(|(_, record)| record);
     let of = of.filter(|record| record.key.data == data && record.key.variant == variant);
-    of.map(|record| Ok((record.key.seed, ended_with(record, name)?))).collect()
+    of.map(|record| Ok((record.key.seed, record.ended_with(name)?))).collect()
 }
 
 /// Numbers of two variants, paired by seed.

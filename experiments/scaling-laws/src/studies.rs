@@ -221,18 +221,6 @@ pub(crate) fn by_data(rows: Vec<Row>) -> BTreeMap<String, Vec<Row>> {
     by_data
 }
 
-/// A row of `measured.csv`; nothing of ours has the published scale unless a study says so.
-pub(crate) fn measured(finished: &Finished, id: &str, data: &str, estimate: Estimate) -> Measured {
-    Measured {
-        id: id.to_owned(),
-        preset: finished.preset.clone(),
-        data: data.to_owned(),
-        estimate,
-        evidence: data.to_owned(),
-        protocol_ok: false,
-    }
-}
-
 /// The rows whose value is a number: a law fitted to runs that do not follow it may give none.
 pub(crate) fn finite(mut rows: Vec<Measured>) -> Vec<Measured> {
     rows.retain(|row| {

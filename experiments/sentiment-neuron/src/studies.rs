@@ -5,19 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use common::cli;
 use common::data::text::corpora::{Corpus, own_shards};
 use common::data::text::shards::Shards;
 use common::device::Precision;
-use common::experiment::{Finished, Study};
+use common::experiment::Study;
 use common::nn::mlstm::State;
 use common::preset::PresetError;
 use common::progress::human_seconds;
 use common::session::{Plan, Session};
 use common::training_run::Spec;
-use ledger::claims::Measured;
-use ledger::stats::Estimate;
 use serde::Deserialize;
 
 use crate::features::symbols_tensor;
@@ -175,18 +172,6 @@ fn shards(
     Ok(Arc::new(shards))
 }
 
-/// A row of `measured.csv`; nothing of ours has the published scale.
-fn measured(finished: &Finished, id: &str, data: &str, estimate: Estimate) -> Measured {
-    Measured {
-        id: id.to_owned(),
-        preset: finished.preset.clone(),
-        data: data.to_owned(),
-        estimate,
-        evidence: data.to_owned(),
-        protocol_ok: false,
-    }
-}
-
 /// Updates timed for a dry run, after as many to warm up.
 const TIMED: u64 = 3;
 
@@ -234,10 +219,4 @@ fn describe(session: &Session, study: &Study, plans: &[(Plan, Config)]) -> anyho
     writeln!(out, "memory          about {megabytes} MiB a process, {processes} at a time")?;
     writeln!(out, "time            about {} in all", human_seconds(seconds / processes as f64))?;
     Ok(cli::print(&out)?)
-}
-
-/// A number that a finished run ended with.
-fn ended_with(record: &ledger::run::RunRecord, name: &str) -> anyhow::Result<f64> {
-    let found = record.metrics.get(name).copied();
-    found.with_context(|| format!("{} ended without {name}", record.key.relative().display()))
 }

@@ -199,7 +199,7 @@ impl Asked {
     pub(super) fn of(session: &Session) -> anyhow::Result<Self> {
         let mut preset = session.preset::<super::Preset>()?.photographs;
         preset.check(&session.preset)?;
-        let seeds = session.seeds.clone().unwrap_or_else(|| (0..preset.seeds).collect());
+        let seeds = session.seeds_or(preset.seeds);
         let (data, set) = load(&preset.data, preset.side, &session.lookup)?;
         preset.recipe.network.classes = set.classes().len() as i64;
         Ok(Self { preset, data, set, seeds })

@@ -153,7 +153,7 @@ type Choice<'a> = &'a dyn Fn(&str, Activation, &[f64]) -> anyhow::Result<f64>;
 pub fn run(session: &Session) -> anyhow::Result<()> {
     let study = ALEXNET.study("relu-vs-tanh")?;
     let preset = session.preset::<Preset>()?.relu_vs_tanh;
-    let seeds = session.seeds.clone().unwrap_or_else(|| (0..preset.seeds).collect());
+    let seeds = session.seeds_or(preset.seeds);
     preset.check(&session.preset, &seeds)?;
     let located = Catalog::builtin().first_available(&DATASETS, &session.lookup)?;
     let splits = load_images(&located, &session.lookup)?;

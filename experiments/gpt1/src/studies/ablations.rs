@@ -11,8 +11,8 @@ use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 
 use super::finetune::{self, PRETRAINED, by_task};
 use super::scored::{Scored, means, paired, scored};
+use super::tuning;
 use super::tuning::{Taken, Tune, make, plan, starts, tasks};
-use super::{measured, seeds, tuning};
 use crate::figures;
 use crate::finetune::Config;
 
@@ -37,7 +37,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     }
     let no_aux = Config { lm_weight: 0.0, ..tuning.config.clone() };
     let mut plans: Vec<Plan> = Vec::new();
-    for seed in seeds(session, preset.seeds) {
+    for seed in session.seeds_or(preset.seeds) {
         for data in &tasks {
             let mut add = |variant: &str, start: &tuning::Start, taken, config: &Config| {
                 let (start, config) = (start.clone(), config.clone());
@@ -98,7 +98,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             let Some(column) = column(task) else { continue };
             let scores: Vec<f64> = runs.iter().map(|run| run.score).collect();
             let estimate = mean_over_seeds(&scores, Scale::Natural)?.with_n(runs[0].n_test);
-            let row = measured(finished, &format!("gpt1-t5{letter}-{column}"), task, estimate);
+            let row = finished.measured(&format!("gpt1-t5{letter}-{column}"), task, estimate);
             let beside = format!("../{}/{task}", finetune::STUDY);
             let evidence = if variant == PRETRAINED { beside } else { row.evidence.clone() };
             rows.push(Measured { evidence, ..row });
@@ -114,13 +114,13 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let pairs = paired(&full, &of(variant));
         for (task, pair) in &pairs {
             let estimate = paired_difference(&pair.left, &pair.right)?;
-            rows.push(measured(finished, &format!("{gain}-{task}"), task, estimate));
+            rows.push(finished.measured(&format!("{gain}-{task}"), task, estimate));
         }
         let mean = means(&pairs);
         if !mean.left.is_empty() {
             let data = pairs.keys().copied().collect::<Vec<_>>().join("+");
             let row =
-                measured(finished, of_mean, &data, paired_difference(&mean.left, &mean.right)?);
+                finished.measured(of_mean, &data, paired_difference(&mean.left, &mean.right)?);
             // The mean lies in no one folder.
             rows.push(Measured { evidence: ".".to_owned(), ..row });
         }

@@ -10,8 +10,8 @@ use ledger::stats::{Scale, mean_over_seeds};
 use serde::Deserialize;
 
 use super::scored::{Scored, scored};
+use super::tuning;
 use super::tuning::{Taken, Tune, make, plan, starts, tasks};
-use super::{measured, seeds, tuning};
 use crate::{bag, figures};
 
 /// Its name.
@@ -43,7 +43,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let tasks = tasks(&preset.tasks, &session.lookup)?;
     let start = starts(session)?.remove(0);
     let mut plans: Vec<Plan> = Vec::new();
-    for seed in seeds(session, preset.seeds) {
+    for seed in session.seeds_or(preset.seeds) {
         for data in &tasks {
             let (start, config) = (start.clone(), tuning.config.clone());
             let tune = Tune { start, taken: Taken::All, labels: None, config };
@@ -96,13 +96,13 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let n = runs[0].n_test;
         if let Some(id) = claim(task) {
             let estimate = mean_over_seeds(&scores, Scale::Natural)?.with_n(n);
-            rows.push(measured(finished, id, task, estimate));
+            rows.push(finished.measured(id, task, estimate));
         }
         let baseline = scored.iter().find(|run| run.variant == BAG && run.task.name == task);
         if let Some(bag) = baseline {
             let gains: Vec<f64> = scores.iter().map(|score| score - bag.score).collect();
             let estimate = mean_over_seeds(&gains, Scale::Natural)?.with_n(n);
-            rows.push(measured(finished, &format!("over-bag-{task}"), task, estimate));
+            rows.push(finished.measured(&format!("over-bag-{task}"), task, estimate));
         }
     }
     Ok(rows)

@@ -10,8 +10,8 @@ use ledger::stats::paired_difference;
 use serde::Deserialize;
 
 use super::scored::{Pairs, Scored, scored};
+use super::tuning;
 use super::tuning::{Taken, Tune, first_task, make, plan, starts};
-use super::{measured, seeds, tuning};
 use crate::figures;
 use crate::finetune::Config;
 
@@ -51,7 +51,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let data = first_task(&preset.tasks, &session.lookup)?;
     let start = starts(session)?.remove(0);
     let mut plans = Vec::new();
-    for seed in seeds(session, preset.seeds) {
+    for seed in session.seeds_or(preset.seeds) {
         for &labels in preset.labels.iter().filter(|labels| **labels <= data.train.len()) {
             for (word, taken) in [("pretrained", Taken::All), ("scratch", Taken::Nothing)] {
                 let epochs = preset.epochs(labels, &tuning.config);
@@ -102,7 +102,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     for ((task, labels), pair) in pairs(&scored(finished)?) {
         if CLAIMED.contains(&labels) {
             let estimate = paired_difference(&pair.left, &pair.right)?;
-            rows.push(measured(finished, &format!("gain-{labels}-labels"), task, estimate));
+            rows.push(finished.measured(&format!("gain-{labels}-labels"), task, estimate));
         }
     }
     Ok(rows)

@@ -10,8 +10,8 @@ use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 use tch::Device;
 
 use super::scored::{Scored, paired, scored};
+use super::tuning;
 use super::tuning::{Taken, Tune, load, make, plan, starts, tasks};
-use super::{measured, seeds, tuning};
 use crate::{GPT1, figures};
 
 /// Its name.
@@ -31,7 +31,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let layers = 0..=model.shape().n_layers();
     variants.extend(layers.map(|n| (format!("layers-{n}"), Taken::Layers(n))));
     let mut plans = Vec::new();
-    for seed in seeds(session, preset.seeds) {
+    for seed in session.seeds_or(preset.seeds) {
         for data in &tasks {
             for (variant, taken) in &variants {
                 let (start, config) = (start.clone(), tuning.config.clone());
@@ -71,15 +71,15 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     let mut rows = Vec::new();
     for (task, pair) in paired(&of(most), &of(0)) {
         let id = if task == "race" { "layers-gain-race" } else { "gpt1-f2-1" };
-        rows.push(measured(finished, id, task, paired_difference(&pair.left, &pair.right)?));
+        rows.push(finished.measured(id, task, paired_difference(&pair.left, &pair.right)?));
         if task == "race" {
             let estimate = mean_over_seeds(&pair.left, Scale::Natural)?;
-            rows.push(measured(finished, "gpt1-f2-2", task, estimate));
+            rows.push(finished.measured("gpt1-f2-2", task, estimate));
         }
     }
     for (task, pair) in paired(&of(0), &of(-1)) {
         let estimate = paired_difference(&pair.left, &pair.right)?;
-        rows.push(measured(finished, "embeddings-gain", task, estimate));
+        rows.push(finished.measured("embeddings-gain", task, estimate));
     }
     Ok(rows)
 }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::rates::{self, Choice, Search};
-use super::{Books, ended_with, measured, seeds, stations_of};
+use super::{Books, stations_of};
 use crate::GPT1;
 use crate::figures;
 use crate::lstm::LstmConfig;
@@ -264,7 +264,7 @@ pub fn plans(session: &Session, lookup: &Lookup) -> anyhow::Result<Vec<(Plan, Co
         session.source.name
     );
     let mut plans = Vec::new();
-    for seed in seeds(session, preset.seeds) {
+    for seed in session.seeds_or(preset.seeds) {
         for &(model, choice) in &ready {
             let train = preset.config(&session.preset, model, choice, vocab, &corpus.sha256)?;
             let config = RunConfig { books: books.clone(), train: train.clone() };
@@ -400,7 +400,7 @@ fn curves(finished: &Finished) -> anyhow::Result<Vec<Curve>> {
 pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     let mut by_data: BTreeMap<&str, BTreeMap<(&str, u64), f64>> = BTreeMap::new();
     for (_, record) in &finished.runs {
-        let perplexity = ended_with(record, "test/perplexity")?;
+        let perplexity = record.ended_with("test/perplexity")?;
         let key = (record.key.variant.as_str(), record.key.seed);
         by_data.entry(&record.key.data).or_default().insert(key, perplexity);
     }
@@ -410,7 +410,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let perplexities: Vec<f64> = transformers.clone().map(|(_, x)| *x).collect();
         if !perplexities.is_empty() {
             let estimate = mean_over_seeds(&perplexities, Scale::Log)?;
-            rows.push(measured(finished, "gpt1-01", data, estimate));
+            rows.push(finished.measured("gpt1-01", data, estimate));
         }
         let pairs: Vec<(f64, f64)> = transformers
             .filter_map(|((_, seed), ours)| Some((*runs.get(&("lstm", *seed))?, *ours)))
@@ -418,10 +418,10 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         if !pairs.is_empty() {
             let (lstm, ours): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
             let id = "perplexity-lstm-over-transformer";
-            rows.push(measured(finished, id, data, paired_ratio(&lstm, &ours)?));
+            rows.push(finished.measured(id, data, paired_ratio(&lstm, &ours)?));
         }
         let parameters = Estimate::certain(TransformerConfig::GPT1.parameters() as f64);
-        let counted = measured(finished, "gpt1-an-7", data, parameters);
+        let counted = finished.measured("gpt1-an-7", data, parameters);
         rows.push(Measured { protocol_ok: true, ..counted });
     }
     Ok(rows)

@@ -15,8 +15,8 @@ use ledger::claims::Measured;
 use ledger::run::{RunRecord, Status};
 use serde::Deserialize;
 
+use super::Books;
 use super::pretrain::{ModelPreset, Preset, RunConfig, describe};
-use super::{Books, ended_with, seeds};
 use crate::GPT1;
 use crate::figures;
 use crate::model::Shape;
@@ -121,7 +121,7 @@ pub(super) fn chosen(
             );
             return Ok(None);
         };
-        let loss = ended_with(&record, "val/loss")?;
+        let loss = record.ended_with("val/loss")?;
         let better = |(least, choice): &(f64, Choice)| {
             loss.total_cmp(least).then(cfg.lr.total_cmp(&choice.lr)).is_lt()
         };
@@ -139,7 +139,7 @@ pub(super) fn chosen(
 pub fn run(session: &Session) -> anyhow::Result<()> {
     let super::Preset { books, pretrain: preset, .. } = session.preset()?;
     preset.check(&session.preset)?;
-    let reported = seeds(session, preset.seeds);
+    let reported = session.seeds_or(preset.seeds);
     if let Some(search) = preset.search.as_ref().filter(|search| reported.contains(&search.seed)) {
         let (preset, key) = (session.preset.clone(), "pretrain.search.seed".to_owned());
         let (found, wanted) = (search.seed.to_string(), "a seed that is not reported");
@@ -207,7 +207,7 @@ pub fn figures(finished: &Finished) -> anyhow::Result<Drawings> {
         };
         let choice = Choice { batch: train.batch, lr: train.lr };
         tokens = train.steps * train.accumulate * (train.batch * train.length) as u64;
-        let loss = ended_with(record, "val/loss")?;
+        let loss = record.ended_with("val/loss")?;
         by_data.entry(record.key.data.clone()).or_default().push(Tried { model, choice, loss });
     }
     let draw = |(data, tried): (String, Vec<Tried>)| {

@@ -13,7 +13,6 @@ use ledger::run::RunRecord;
 use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
-use super::measured;
 use super::scored::{PREDICTIONS, read_predictions, write_predictions};
 use super::tuning::{Start, load, make, stations, tasks};
 use crate::tasks::Task;
@@ -140,7 +139,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             task => format!("zero-shot-{task}"),
         };
         let estimate = mean_over_seeds(&[point.relative], Scale::Natural)?.with_n(point.n_test);
-        rows.push(measured(finished, &id, &point.task, estimate));
+        rows.push(finished.measured(&id, &point.task, estimate));
     }
     Ok(rows)
 }

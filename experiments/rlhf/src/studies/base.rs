@@ -10,7 +10,7 @@ use ledger::metrics;
 use ledger::stats::{Scale, mean_over_seeds};
 
 use super::pipeline::{Pipeline, Wanted, need, weights_of};
-use super::{Preset, data_of, ended_with, measured};
+use super::{Preset, data_of};
 use crate::figures;
 use crate::stages::{Kind, RunConfig};
 use crate::weights::Origin;
@@ -57,11 +57,10 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     let mut rows = Vec::new();
     for data in data_of(finished) {
         let of = finished.runs.iter().filter(|(_, record)| record.key.data == data);
-        let values: Vec<f64> = of
-            .map(|(_, record)| ended_with(record, "test/perplexity"))
-            .collect::<Result<_, _>>()?;
+        let values: Vec<f64> =
+            of.map(|(_, record)| record.ended_with("test/perplexity")).collect::<Result<_, _>>()?;
         let estimate = mean_over_seeds(&values, Scale::Log)?;
-        rows.push(measured(finished, "base-perplexity", &data, estimate));
+        rows.push(finished.measured("base-perplexity", &data, estimate));
     }
     Ok(rows)
 }

@@ -10,7 +10,7 @@ use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 
 use super::pipeline::{Pipeline, make, need, weights_of};
 use super::sentiment::traces;
-use super::{by_seed, data_of, measured, paired};
+use super::{by_seed, data_of, paired};
 use crate::figures;
 use crate::stages::texts::Texts;
 use crate::stages::{Kind, Labels, SAMPLES, Sampling, Task};
@@ -64,7 +64,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
         };
         pipeline.wanted(&texts, variant, seed, &start, kind)
     };
-    let seeds = pipeline.seeds(preset.seeds);
+    let seeds = pipeline.session().seeds_or(preset.seeds);
     let mut first: Vec<_> = seeds.iter().map(|seed| reward("reward", *seed, false)).collect();
     first.push(reward("judge", 1000, true));
     let made = make(session, STUDY, first)?;
@@ -110,7 +110,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let mut add = |id: &str, values: &[f64]| -> anyhow::Result<()> {
             if !values.is_empty() {
                 let estimate = mean_over_seeds(values, Scale::Natural)?;
-                rows.push(measured(finished, id, &data, estimate));
+                rows.push(finished.measured(id, &data, estimate));
             }
             Ok(())
         };
@@ -122,7 +122,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let (plain, mixed) = paired(&tax("ppo")?, &tax("ppo-ptx")?);
         if !plain.is_empty() {
             let estimate = paired_difference(&plain, &mixed)?;
-            rows.push(measured(finished, "ins-13", &data, estimate));
+            rows.push(finished.measured("ins-13", &data, estimate));
         }
     }
     Ok(rows)

@@ -8,7 +8,7 @@ use serde::Deserialize as _;
 
 use super::pipeline::{Pipeline, make};
 use super::sentiment::traces;
-use super::{by_seed, data_of, measured, paired};
+use super::{by_seed, data_of, paired};
 use crate::figures;
 use crate::ppo::kl::KlConfig;
 use crate::stages::{Kind, RunConfig};
@@ -30,7 +30,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let texts = pipeline.style_texts()?;
     let start = pipeline.finetuned(&texts)?;
     let preset = &pipeline.preset.kl_control;
-    let seeds = pipeline.seeds(preset.seeds);
+    let seeds = pipeline.session().seeds_or(preset.seeds);
     let rewards = pipeline.rewards(&texts, &start, &seeds)?;
     let from = &pipeline.preset.sentiment.train;
     let mut all = Vec::new();
@@ -71,7 +71,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             let (fixed, adaptive) = paired(&off("fixed")?, &off("adaptive")?);
             if !fixed.is_empty() {
                 let estimate = paired_difference(&fixed, &adaptive)?;
-                rows.push(measured(finished, "adaptive-holds-target", &data, estimate));
+                rows.push(finished.measured("adaptive-holds-target", &data, estimate));
             }
         }
         let first = |variant: &str| -> anyhow::Result<Vec<(u64, f64)>> {
@@ -88,7 +88,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let (pytorch, tf1) = paired(&first("pytorch-adam")?, &first("adaptive")?);
         if !pytorch.is_empty() && pytorch.iter().chain(&tf1).all(|x| *x > 0.0) {
             let estimate = paired_ratio(&pytorch, &tf1)?;
-            rows.push(measured(finished, "pytorch-adam-first-approxkl", &data, estimate));
+            rows.push(finished.measured("pytorch-adam-first-approxkl", &data, estimate));
         }
     }
     Ok(rows)

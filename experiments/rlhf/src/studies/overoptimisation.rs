@@ -9,9 +9,9 @@ use ledger::claims::Measured;
 use ledger::stats::{Estimate, Scale, mean_over_seeds};
 use serde::Deserialize as _;
 
+use super::data_of;
 use super::pipeline::{Pipeline, make, weights_of};
 use super::sentiment::{Trace, traces};
-use super::{data_of, measured};
 use crate::figures;
 use crate::fits::{Fit, Form};
 use crate::stages::{Kind, RunConfig, Sampling};
@@ -39,7 +39,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let texts = pipeline.style_texts()?;
     let start = pipeline.finetuned(&texts)?;
     let preset = &pipeline.preset.overoptimisation;
-    let seeds = pipeline.seeds(preset.seeds);
+    let seeds = pipeline.session().seeds_or(preset.seeds);
     let golds = pipeline.rewards(&texts, &start, &seeds)?;
     let task = &pipeline.preset.sft.task;
     let mut first = Vec::new();
@@ -143,7 +143,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     let certain = Estimate::certain(kl_of_the_best(64.0));
     for data in data_of(finished) {
         for id in ["sti-14", "gao-03"] {
-            let row = measured(finished, id, &data, certain.clone());
+            let row = finished.measured(id, &data, certain.clone());
             rows.push(Measured { protocol_ok: true, ..row });
         }
         let all = curves(finished, &data)?;
@@ -183,7 +183,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             }
         }
         for (id, values) in by_id {
-            rows.push(measured(finished, &id, &data, mean_over_seeds(&values, Scale::Natural)?));
+            rows.push(finished.measured(&id, &data, mean_over_seeds(&values, Scale::Natural)?));
         }
     }
     Ok(rows)

@@ -9,7 +9,7 @@ use common::training_run::Spec;
 use ledger::run::{RunRecord, Status};
 
 use super::check::check;
-use super::{BaseSource, Preset, base, reward_model, seeds, sft};
+use super::{BaseSource, Preset, base, reward_model, sft};
 use crate::RLHF;
 use crate::stages::texts::Texts;
 use crate::stages::{Kind, Labels, RunConfig, Sampling};
@@ -153,11 +153,6 @@ impl<'a> Pipeline<'a> {
         let preset = &self.preset.reward_model;
         let (_, layers) = reward_model::largest(&self.preset);
         RewardPlan { labels: preset.labels.clone(), train: preset.train.clone(), layers }
-    }
-
-    /// The seeds of a study.
-    pub(crate) fn seeds(&self, preset: u64) -> Vec<u64> {
-        seeds(self.session, preset)
     }
 }
 

@@ -9,7 +9,7 @@ use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 use serde::Deserialize as _;
 
 use super::pipeline::{Pipeline, RewardPlan, Wanted, make};
-use super::{Preset, RewardPreset, by_seed, data_of, ended_with, measured, paired};
+use super::{Preset, RewardPreset, by_seed, data_of, paired};
 use crate::figures;
 use crate::stages::texts::Texts;
 use crate::stages::{JUDGEMENTS, Judgement, Kind, Labels, RunConfig};
@@ -62,7 +62,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let preset = &pipeline.preset.reward_model;
     let (most, blocks) = largest(&pipeline.preset);
     let mut all = Vec::new();
-    for seed in pipeline.seeds(preset.seeds) {
+    for seed in pipeline.session().seeds_or(preset.seeds) {
         for &n in &preset.comparisons {
             all.push(wanted(&pipeline, &texts, &start, (n, blocks), seed));
             let labels = Labels { comparisons: n, ..preset.labels.clone() };
@@ -133,7 +133,7 @@ fn judged(finished: &Finished, data: &str) -> anyhow::Result<Vec<Judged>> {
             judge: labels.held_out,
             comparisons: labels.comparisons,
             layers,
-            parameters: if bag { 0.0 } else { ended_with(record, "parameters")? },
+            parameters: if bag { 0.0 } else { record.ended_with("parameters")? },
             seed: record.key.seed,
             acc: share(judgements.iter().filter(right).count(), judgements.len()),
             clear: share(clear.iter().copied().filter(right).count(), clear.len()),
@@ -184,7 +184,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let mut add = |id: &str, values: &[f64]| -> anyhow::Result<()> {
             if !values.is_empty() {
                 let estimate = mean_over_seeds(values, Scale::Natural)?;
-                rows.push(measured(finished, id, &data, estimate));
+                rows.push(finished.measured(id, &data, estimate));
             }
             Ok(())
         };
@@ -207,7 +207,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             let (ours, bag) = paired(&of(false), &of(true));
             if !ours.is_empty() {
                 let gain = paired_difference(&ours, &bag)?;
-                rows.push(measured(finished, &format!("over-bag-{n}"), &data, gain));
+                rows.push(finished.measured(&format!("over-bag-{n}"), &data, gain));
             }
         }
         let mut seeds: Vec<u64> = models.iter().map(|j| j.seed).collect();
@@ -226,7 +226,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         for (id, values) in [("sti-06", by_data), ("sti-07", by_size)] {
             if !values.is_empty() {
                 let estimate = mean_over_seeds(&values, Scale::Natural)?;
-                rows.push(measured(finished, id, &data, estimate));
+                rows.push(finished.measured(id, &data, estimate));
             }
         }
         let groups: Vec<(u64, f64)> =
@@ -235,15 +235,14 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let (groups, pairs) = paired(&groups, &pairs);
         if !groups.is_empty() {
             let gain = paired_difference(&groups, &pairs)?;
-            rows.push(measured(finished, "groups-over-pairs", &data, gain));
+            rows.push(finished.measured("groups-over-pairs", &data, gain));
         }
         let judge: Vec<f64> = by_seed(finished, &data, &judge_name(finished), "test/acc")?
             .into_iter()
             .map(|(_, acc)| 100.0 * acc)
             .collect();
         if !judge.is_empty() {
-            rows.push(measured(
-                finished,
+            rows.push(finished.measured(
                 "judge-acc",
                 &data,
                 mean_over_seeds(&judge, Scale::Natural)?,

@@ -15,7 +15,7 @@ use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 use serde::Deserialize as _;
 
 use super::pipeline::{Pipeline, make};
-use super::{by_seed, data_of, measured, paired};
+use super::{by_seed, data_of, paired};
 use crate::figures;
 use crate::policy::ValueNet;
 use crate::ppo::kl::{KlConfig, kl_best_of};
@@ -40,7 +40,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let texts = pipeline.style_texts()?;
     let start = pipeline.finetuned(&texts)?;
     let preset = &pipeline.preset.sentiment;
-    let seeds = pipeline.seeds(preset.seeds);
+    let seeds = pipeline.session().seeds_or(preset.seeds);
     let rewards = pipeline.rewards(&texts, &start, &seeds)?;
     let judge = pipeline.judge(&texts, &start)?;
     let mut all = Vec::new();
@@ -168,7 +168,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let mut add = |id: &str, values: &[f64]| -> anyhow::Result<()> {
             if !values.is_empty() {
                 let estimate = mean_over_seeds(values, Scale::Natural)?;
-                rows.push(measured(finished, id, &data, estimate));
+                rows.push(finished.measured(id, &data, estimate));
             }
             Ok(())
         };
@@ -193,7 +193,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             ("ppo-over-best-of-n", difference(ADAPTIVE, "best-of-n", ("test/score", "proxy/n"))?),
         ] {
             if !left.is_empty() {
-                rows.push(measured(finished, id, &data, paired_difference(&left, &right)?));
+                rows.push(finished.measured(id, &data, paired_difference(&left, &right)?));
             }
         }
     }

@@ -7,10 +7,11 @@ use common::session::Session;
 use common::training_run::METRICS;
 use ledger::claims::Measured;
 use ledger::metrics;
+use ledger::run::RunError;
 use ledger::stats::paired_difference;
 
+use super::data_of;
 use super::pipeline::{Pipeline, Wanted, make};
-use super::{data_of, ended_with, measured};
 use crate::figures;
 use crate::stages::Kind;
 use crate::stages::texts::Texts;
@@ -33,7 +34,7 @@ pub(super) fn wanted(pipeline: &Pipeline, texts: &Texts, seed: u64) -> Wanted {
 pub fn run(session: &Session) -> anyhow::Result<()> {
     let pipeline = Pipeline::open(session)?;
     let texts = pipeline.style_texts()?;
-    let seeds = pipeline.seeds(pipeline.preset.sft.seeds);
+    let seeds = pipeline.session().seeds_or(pipeline.preset.sft.seeds);
     make(session, STUDY, seeds.into_iter().map(|seed| wanted(&pipeline, &texts, seed)).collect())?;
     Ok(())
 }
@@ -46,11 +47,11 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     let mut rows = Vec::new();
     for data in data_of(finished) {
         let of = || finished.runs.iter().filter(|(_, record)| record.key.data == data);
-        let all = |name: &str| -> anyhow::Result<Vec<f64>> {
-            of().map(|(_, record)| ended_with(record, name)).collect()
+        let all = |name: &str| -> Result<Vec<f64>, RunError> {
+            of().map(|(_, record)| record.ended_with(name)).collect()
         };
         let estimate = paired_difference(&all("before/test_loss")?, &all("test/loss")?)?;
-        rows.push(measured(finished, "sft-gain", &data, estimate));
+        rows.push(finished.measured("sft-gain", &data, estimate));
     }
     Ok(rows)
 }

@@ -7,7 +7,7 @@ use ledger::claims::Measured;
 use ledger::stats::Estimate;
 
 use super::loss_vs_compute::{as_run, as_run_with_head};
-use super::{DRAWS, Fitted, SEED, estimate, measured, n_seeds, reading};
+use super::{DRAWS, Fitted, SEED, estimate, n_seeds, reading};
 use crate::figures;
 use crate::fit::{Fit, Form, Point};
 use crate::frontier::{Allocation, Run, approach_1, approach_2};
@@ -83,7 +83,7 @@ fn tokens_per_parameter(fit: &Fit, flops: f64) -> f64 {
 pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     let mut found = Vec::new();
     for (data, rows) in reading::read(finished)? {
-        let mut add = |id: &str, estimate| found.push(measured(finished, id, &data, estimate));
+        let mut add = |id: &str, estimate| found.push(finished.measured(id, &data, estimate));
         let hoffmann = Approaches::new(&rows, as_run_with_head);
         for (allocation, ids) in
             [(&hoffmann.envelope, ["chi-01", "chi-02"]), (&hoffmann.slices, ["chi-03", "chi-04"])]

@@ -9,7 +9,7 @@ use common::training_run::METRICS;
 use ledger::claims::Measured;
 use ledger::metrics;
 
-use super::{Fitted, Preset, make, measured, runs_of};
+use super::{Fitted, Preset, make, runs_of};
 use crate::figures;
 use crate::fit::{Fit, Form, Point};
 use crate::rows::Row;
@@ -163,7 +163,7 @@ pub(crate) fn noise(curves: &[Curve]) -> Vec<(f64, f64)> {
 pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     let mut found = Vec::new();
     for (data, curves) in curves(finished)? {
-        let mut add = |id: &str, estimate| found.push(measured(finished, id, &data, estimate));
+        let mut add = |id: &str, estimate| found.push(finished.measured(id, &data, estimate));
         let costs = costs(&curves);
         let rows: Vec<Row> = curves.iter().map(|curve| curve.row.clone()).collect();
         let Some(law) = law(&costs, super::n_seeds(&rows)) else { continue };

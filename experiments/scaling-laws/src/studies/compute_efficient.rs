@@ -19,7 +19,7 @@ use ledger::stats::{Estimate, Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
 use super::loss_vs_compute::{PF_DAY, as_run};
-use super::{DRAWS, Fitted, SEED, batch_size, critical, joint_fit, measured, n_seeds, reading};
+use super::{DRAWS, Fitted, SEED, batch_size, critical, joint_fit, n_seeds, reading};
 use crate::efficiency::{AgainstConverged, alpha_c, c_min, excess, s_min, steps_at_size};
 use crate::figures;
 use crate::fit::{Fit, Form, Point};
@@ -292,7 +292,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     for (data, efficient) in efficient(finished)? {
         let fewer = efficient.fewer_updates()?.map(|estimate| ("kap-57", estimate));
         let all = efficient.of_curves().into_iter().chain(efficient.of_compute()).chain(fewer);
-        found.extend(all.map(|(id, estimate)| measured(finished, id, &data, estimate)));
+        found.extend(all.map(|(id, estimate)| finished.measured(id, &data, estimate)));
     }
     Ok(super::finite(found))
 }

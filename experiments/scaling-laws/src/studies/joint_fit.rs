@@ -4,7 +4,7 @@ use common::experiment::{Drawings, Finished};
 use common::session::Session;
 use ledger::claims::Measured;
 
-use super::{Fitted, Preset, by_data, make, measured, n_seeds, rows, runs_of};
+use super::{Fitted, Preset, by_data, make, n_seeds, rows, runs_of};
 use crate::figures;
 use crate::fit::Form;
 use crate::rows::Row;
@@ -44,8 +44,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let [kaplan, hoffmann] = laws(&rows);
         let constants = |fitted: Option<&Fitted>, ids: &[(&str, &str)]| -> Vec<Measured> {
             let Some(fitted) = fitted else { return Vec::new() };
-            let one =
-                |(id, key): &(&str, &str)| measured(finished, id, &data, fitted.constant(key));
+            let one = |(id, key): &(&str, &str)| finished.measured(id, &data, fitted.constant(key));
             ids.iter().map(one).collect()
         };
         let ids =
@@ -54,7 +53,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         if let Some(kaplan) = &kaplan {
             // Eq. 4.4: overfitting goes with N^(alpha_N/alpha_D)/D.
             let ratio = kaplan.estimate(|fit| fit.theta[2] / fit.theta[3]);
-            found.push(measured(finished, "kap-15", &data, ratio));
+            found.push(finished.measured("kap-15", &data, ratio));
         }
         let ids = [
             ("chi-07", "E"),

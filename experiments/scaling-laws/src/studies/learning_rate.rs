@@ -10,7 +10,7 @@ use ledger::claims::Measured;
 use ledger::stats::Estimate;
 use serde::Deserialize;
 
-use super::{Preset, make, measured, runs_of};
+use super::{Preset, make, runs_of};
 use crate::figures;
 use crate::rows::Row;
 use crate::runs::RunConfig;
@@ -112,7 +112,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let mut add = |id: &str, value: f64| {
             let mut estimate = Estimate::certain(value).with_n(runs);
             "best of the rates tried, no interval".clone_into(&mut estimate.method);
-            found.push(measured(finished, id, &data, estimate));
+            found.push(finished.measured(id, &data, estimate));
         };
         if let (false, Some((a, b))) = (mup, rule(&sweeps)) {
             add("kap-43", a);

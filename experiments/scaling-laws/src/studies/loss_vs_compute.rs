@@ -5,7 +5,7 @@ use common::experiment::{Drawings, Finished};
 use common::session::Session;
 use ledger::claims::Measured;
 
-use super::{Fitted, critical, measured, n_seeds, reading};
+use super::{Fitted, critical, n_seeds, reading};
 use crate::figures;
 use crate::fit::{Form, Point};
 use crate::frontier::{Run, frontier};
@@ -52,7 +52,7 @@ fn fits(rows: &[Row], of: fn(&Row) -> Run) -> [Option<Fitted>; 2] {
 pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     let mut found = Vec::new();
     for (data, rows) in reading::read(finished)? {
-        let mut add = |id: &str, estimate| found.push(measured(finished, id, &data, estimate));
+        let mut add = |id: &str, estimate| found.push(finished.measured(id, &data, estimate));
         if let [Some(pure), free] = &fits(&rows, as_run) {
             add("kap-07", pure.constant("k"));
             add("kap-08", pure.estimate(critical));

@@ -5,7 +5,7 @@ use common::experiment::{Drawings, Finished};
 use common::session::Session;
 use ledger::claims::Measured;
 
-use super::{Fitted, Preset, by_data, critical, make, measured, n_seeds, rows, runs_of};
+use super::{Fitted, Preset, by_data, critical, make, n_seeds, rows, runs_of};
 use crate::figures;
 use crate::fit::{Form, Point};
 use crate::rows::Row;
@@ -42,12 +42,12 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     for (data, rows) in by_data(rows(finished)) {
         let [pure, free] = fits(&rows);
         if let Some(pure) = &pure {
-            found.push(measured(finished, "kap-03", &data, pure.constant("k")));
-            found.push(measured(finished, "kap-04", &data, pure.estimate(critical)));
+            found.push(finished.measured("kap-03", &data, pure.constant("k")));
+            found.push(finished.measured("kap-04", &data, pure.estimate(critical)));
         }
         if let Some(free) = &free {
             let id = "exponent-of-data-with-irreducible-loss";
-            found.push(measured(finished, id, &data, free.constant("k")));
+            found.push(finished.measured(id, &data, free.constant("k")));
         }
     }
     Ok(super::finite(found))

@@ -8,7 +8,7 @@ use common::session::Session;
 use ledger::claims::Measured;
 use ledger::stats::{Scale, mean_over_seeds};
 
-use super::{Fitted, critical, measured, n_seeds, reading};
+use super::{Fitted, critical, n_seeds, reading};
 use crate::figures;
 use crate::fit::{Form, Point};
 use crate::rows::Row;
@@ -51,7 +51,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     for (data, rows) in reading::read(finished)? {
         let rows = longest(&rows);
         let [pure, free] = fits(&rows);
-        let mut add = |id: &str, estimate| found.push(measured(finished, id, &data, estimate));
+        let mut add = |id: &str, estimate| found.push(finished.measured(id, &data, estimate));
         if let Some(pure) = &pure {
             add("kap-01", pure.constant("k"));
             add("kap-02", pure.estimate(critical));

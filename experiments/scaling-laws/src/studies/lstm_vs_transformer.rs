@@ -8,7 +8,7 @@ use common::session::Session;
 use ledger::claims::Measured;
 use ledger::stats::{Scale, mean_over_seeds, paired_ratio};
 
-use super::{Preset, make, measured, runs_of};
+use super::{Preset, make, runs_of};
 use crate::figures;
 use crate::frontier::power;
 use crate::rows::Row;
@@ -105,7 +105,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         if pairs.is_empty() {
             continue;
         }
-        let mut add = |id: &str, estimate| found.push(measured(finished, id, &data, estimate));
+        let mut add = |id: &str, estimate| found.push(finished.measured(id, &data, estimate));
         let begins: Vec<f64> =
             pairs.values().map(|(_, lstm)| plateau(&lstm.losses) as f64).collect();
         add("kap-38", mean_over_seeds(&begins, Scale::Log)?);

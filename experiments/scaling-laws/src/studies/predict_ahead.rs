@@ -10,7 +10,7 @@ use ledger::stats::Estimate;
 use serde::Deserialize;
 
 use super::loss_vs_compute::{PF_DAY, as_run};
-use super::{DELTA, DRAWS, SEED, make, measured, runs_of};
+use super::{DELTA, DRAWS, SEED, make, runs_of};
 use crate::SCALING_LAWS;
 use crate::figures;
 use crate::fit::{Draws, Fit, FitError, Form, Point, bootstrap, fit};
@@ -191,7 +191,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let Outcome { data, row, predicted, small } = &outcome;
         let mut add = |id: &str, estimate: Estimate| {
             let evidence = format!("{data}/{}", row.variant);
-            found.push(Measured { evidence, ..measured(finished, id, data, estimate) });
+            found.push(Measured { evidence, ..finished.measured(id, data, estimate) });
         };
         let largest = small.iter().map(|row| row.flops).fold(0.0, f64::max);
         add("pred-02", Estimate::certain(largest / row.flops));

@@ -14,7 +14,7 @@ use ledger::stats::Estimate;
 use serde::{Deserialize, Serialize};
 
 use super::allocation::exponent_of_size;
-use super::{DRAWS, Fitted, SEED, estimate, measured};
+use super::{DRAWS, Fitted, SEED, estimate};
 use crate::SCALING_LAWS;
 use crate::figures;
 use crate::fit::{Form, Point};
@@ -174,7 +174,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     for refitted in refitted(finished)? {
         let table = &refitted.table;
         let mut add = |id: &str, estimate| {
-            found.push(measured(finished, id, &table.name, estimate));
+            found.push(finished.measured(id, &table.name, estimate));
         };
         for key in table.form.keys() {
             add(&format!("refit-{key}"), refitted.fitted.constant(key));
@@ -190,7 +190,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             let estimate = constants
                 .get(key.as_str())
                 .with_context(|| format!("{}: no constant {key:?} to answer {id}", table.name))?;
-            let row = measured(finished, id, &table.name, estimate.clone());
+            let row = finished.measured(id, &table.name, estimate.clone());
             // The published runs themselves, and the published question.
             found.push(Measured { protocol_ok: true, ..row });
         }

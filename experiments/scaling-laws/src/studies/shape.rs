@@ -7,7 +7,7 @@ use common::session::Session;
 use ledger::claims::Measured;
 use ledger::stats::{Estimate, Scale, mean_over_seeds, paired_ratio};
 
-use super::{Preset, by_data, make, measured, rows, runs_of};
+use super::{Preset, by_data, make, rows, runs_of};
 use crate::figures;
 use crate::rows::Row;
 
@@ -76,7 +76,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     for (data, rows) in by_data(rows(finished)) {
         let losses = losses(&rows);
         if let Some(spread) = spread(&losses)? {
-            found.push(measured(finished, "kap-36", &data, spread));
+            found.push(finished.measured("kap-36", &data, spread));
         }
         let one = losses.iter().find(|((depth, _), _)| *depth == 1);
         let deeper = losses.iter().find(|((depth, _), _)| *depth > 1);
@@ -84,7 +84,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             let pairs = one.iter().filter_map(|(seed, loss)| Some((*loss, *deeper.get(seed)?)));
             let (one, deeper): (Vec<f64>, Vec<f64>) = pairs.unzip();
             if !one.is_empty() {
-                found.push(measured(finished, "kap-37", &data, paired_ratio(&one, &deeper)?));
+                found.push(finished.measured("kap-37", &data, paired_ratio(&one, &deeper)?));
             }
         }
     }

@@ -9,7 +9,7 @@ use ledger::stats::Estimate;
 use serde::Deserialize;
 
 use super::loss_vs_size::longest;
-use super::{Fitted, by_data, estimate, make, measured, n_seeds, rows, runs_of};
+use super::{Fitted, by_data, estimate, make, n_seeds, rows, runs_of};
 use crate::figures;
 use crate::fit::{Form, Point};
 use crate::rows::Row;
@@ -95,7 +95,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         for (variable, of_bytes) in &bytes {
             let Some(of_pairs) = pairs.get(variable) else { continue };
             let id = format!("exponent-of-{variable}-pairs-over-bytes");
-            let row = measured(finished, &id, &text, ratio(of_bytes, of_pairs));
+            let row = finished.measured(&id, &text, ratio(of_bytes, of_pairs));
             found.push(Measured { evidence: ".".to_owned(), ..row });
         }
     }

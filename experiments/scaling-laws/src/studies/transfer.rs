@@ -11,7 +11,7 @@ use common::rows::{read_rows, write_rows};
 use common::training_run::{Spec, TrainingRun};
 use ledger::run::finished_runs;
 
-use super::{Fitted, joint_fit, measured, reading};
+use super::{Fitted, joint_fit, reading};
 use crate::figures;
 use crate::fit::{Fit, Form, Point};
 use crate::text::file;
@@ -117,7 +117,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let Some(fitted) = slope(&judged) else { continue };
         // y = a·x^-k
         let estimate = fitted.estimate(|fit: &Fit| -fit.theta[1]);
-        let row = measured(finished, "kap-39", &format!("{data}-to-{other}"), estimate);
+        let row = finished.measured("kap-39", &format!("{data}-to-{other}"), estimate);
         found.push(Measured { evidence: data, ..row });
     }
     Ok(super::finite(found))

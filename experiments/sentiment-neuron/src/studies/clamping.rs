@@ -24,7 +24,6 @@ use ledger::run::RunRecord;
 use ledger::stats::{Estimate, paired_difference};
 use serde::{Deserialize, Serialize};
 
-use super::measured;
 use super::networks::{Model, load, look, networks, only_row, planned_set, sets};
 use crate::clamping::{CONDITIONS, Condition, Judge, Plan, Written, judged, write};
 use crate::figures;
@@ -200,7 +199,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             let (up, down) = (all(up), all(down));
             // Pairs are numbers of texts, over the network's seeds together.
             let effect = Estimate { n_seeds: of_set.len(), ..paired_difference(&up, &down)? };
-            rows.push(measured(finished, id, set, effect.with_n(up.len())));
+            rows.push(finished.measured(id, set, effect.with_n(up.len())));
         }
     }
     Ok(rows)

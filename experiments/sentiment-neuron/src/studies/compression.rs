@@ -26,7 +26,7 @@ use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
 use super::networks::{Model, load, look, networks, only_row};
-use super::{ended_with, language_model, measured, shards};
+use super::{language_model, shards};
 use crate::compress::baselines;
 use crate::compress::coder::code_length;
 use crate::compress::container::{pack, unpack};
@@ -331,14 +331,14 @@ fn pieces(finished: &Finished) -> anyhow::Result<Vec<Piece>> {
         };
         let mut usual = [0.0; 4];
         for (bits, name) in usual.iter_mut().zip(NAMES) {
-            *bits = ended_with(record, &format!("{name}/bpb"))?;
+            *bits = record.ended_with(&format!("{name}/bpb"))?;
         }
         pieces.push(Piece {
             text: record.key.data.clone(),
             hidden: model.hidden,
             seed: model.seed,
-            bytes: ended_with(record, "bytes")?,
-            network: ended_with(record, "network/bpb")?,
+            bytes: record.ended_with("bytes")?,
+            network: record.ended_with("network/bpb")?,
             usual,
         });
     }
@@ -359,10 +359,10 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let best = |p: &Piece| p.usual.iter().copied().fold(f64::INFINITY, f64::min);
         let (network, usual): (Vec<f64>, Vec<f64>) = of_text.map(|p| (p.network, best(p))).unzip();
         let ratio = paired_ratio(&network, &usual)?;
-        rows.push(measured(finished, &format!("network-over-usual-{text}"), text, ratio));
+        rows.push(finished.measured(&format!("network-over-usual-{text}"), text, ratio));
         if text == HELD_OUT {
             let bits = mean_over_seeds(&network, Scale::Log)?;
-            rows.push(measured(finished, "network-bpb-held-out-reviews", text, bits));
+            rows.push(finished.measured("network-bpb-held-out-reviews", text, bits));
         }
     }
     for (_, record) in finished.runs.iter().filter(|(_, record)| record.key.variant == USUAL) {
@@ -377,8 +377,8 @@ fn published(finished: &Finished, record: &RunRecord) -> anyhow::Result<Vec<Meas
     let Some(benchmark) = BENCHMARKS.iter().find(|benchmark| benchmark.name == data) else {
         return Ok(Vec::new());
     };
-    let bytes = ended_with(record, "bytes")?;
-    let bits = |name: &str| ended_with(record, &format!("{name}/bpb"));
+    let bytes = record.ended_with("bytes")?;
+    let bits = |name: &str| record.ended_with(&format!("{name}/bpb"));
     let mut found: Vec<(&str, f64)> =
         benchmark.identity.map(|id| (id, bytes)).into_iter().collect();
     for &(id, name) in benchmark.bits {
@@ -389,7 +389,7 @@ fn published(finished: &Finished, record: &RunRecord) -> anyhow::Result<Vec<Meas
     }
     let protocol_ok = (bytes - benchmark.bytes).abs() < 0.5;
     let row = |(id, value)| {
-        let row = measured(finished, id, data, Estimate::certain(value));
+        let row = finished.measured(id, data, Estimate::certain(value));
         Measured { protocol_ok, ..row }
     };
     Ok(found.into_iter().map(row).collect())

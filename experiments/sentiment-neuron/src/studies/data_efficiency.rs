@@ -13,7 +13,6 @@ use ledger::run::write_atomic;
 use ledger::stats::{Bound, Estimate, Scale, mean_over_seeds, paired_difference};
 use serde::{Deserialize, Serialize};
 
-use super::measured;
 use super::networks::{Model, load, look, networks, only_row, planned_set, sets};
 use crate::efficiency::{Fit, examples_to, fits};
 use crate::features::features;
@@ -174,7 +173,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let of_set = curves.iter().filter(|c| c.set == set);
         let Some(widest) = of_set.clone().map(|c| c.model.hidden).max() else { continue };
         let of_set: Vec<&Curves> = of_set.filter(|c| c.model.hidden == widest).collect();
-        let mut row = |id: &str, estimate| rows.push(measured(finished, id, set, estimate));
+        let mut row = |id: &str, estimate| rows.push(finished.measured(id, set, estimate));
         if set == "sst" {
             row("sn-04", needed(&of_set, |_| CNN / 100.0, |examples, _| examples)?);
             row("sn-05", needed(&of_set, |_| CT_LSTM / 100.0, |examples, _| examples)?);

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::networks::{Learned, Model, Trained, load, look, only_row, planned_set, sets, trained};
 use super::probes::{choices, scores};
-use super::{ended_with, measured, shards};
+use super::shards;
 use crate::features::features;
 use crate::figures;
 use crate::readout::{areas, median, read_out};
@@ -110,7 +110,7 @@ fn points(runs: &[(PathBuf, RunRecord)], set: &str) -> anyhow::Result<Vec<Point>
     let mut points = Vec::new();
     for (_, record) in of_set {
         let RunConfig { model, .. } = RunConfig::deserialize(&record.config)?;
-        let get = |name| ended_with(record, name);
+        let get = |name| record.ended_with(name);
         points.push(Point {
             model,
             bits: get("val/bpb")?,
@@ -134,8 +134,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let at_end = points.iter().filter(|p| Some((p.model.hidden, p.model.updates)) == last);
         let gaps: Vec<f64> = at_end.map(|p| 100.0 * (p.auc[0] - p.auc[1])).collect();
         if !gaps.is_empty() {
-            rows.push(measured(
-                finished,
+            rows.push(finished.measured(
                 "emergence-unit",
                 set,
                 mean_over_seeds(&gaps, Scale::Natural)?,

@@ -17,11 +17,11 @@ use common::linear::threshold::Threshold;
 use common::session::{Plan, Session};
 use common::training_run::{Spec, TrainingRun};
 use ledger::claims::Measured;
-use ledger::run::write_atomic;
+use ledger::run::{RunError, write_atomic};
 use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
-use super::{Training, describe, ended_with, measured, stations_of};
+use super::{Training, describe, stations_of};
 use crate::SENTIMENT_NEURON;
 use crate::features::features;
 use crate::figures;
@@ -84,7 +84,7 @@ fn shards(language: Language, documents: u64, n: usize, lookup: &Lookup) -> anyh
 pub fn run(session: &Session) -> anyhow::Result<()> {
     let study = SENTIMENT_NEURON.study(STUDY)?;
     let preset = session.preset::<super::Preset>()?.hidden_mood;
-    let seeds = session.seeds.clone().unwrap_or_else(|| (0..preset.seeds).collect());
+    let seeds = session.seeds_or(preset.seeds);
     let mut plans = Vec::new();
     for language in [Language::Mood, Language::Control] {
         let Preset { documents, shards: n, held_out, .. } = preset;
@@ -168,9 +168,9 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
 /// # Errors
 /// Files that cannot be read.
 pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
-    let of = |language, metric| -> anyhow::Result<Vec<f64>> {
+    let of = |language, metric| -> Result<Vec<f64>, RunError> {
         let runs = finished.runs.iter().filter(|(_, record)| record.key.variant == name(language));
-        runs.map(|(_, record)| ended_with(record, metric)).collect()
+        runs.map(|(_, record)| record.ended_with(metric)).collect()
     };
     let mut rows = Vec::new();
     for (id, language, metric) in [
@@ -182,7 +182,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let values = of(language, metric)?;
         if !values.is_empty() {
             let estimate = mean_over_seeds(&values, Scale::Natural)?;
-            rows.push(measured(finished, id, DATA, estimate));
+            rows.push(finished.measured(id, DATA, estimate));
         }
     }
     Ok(rows)

@@ -13,7 +13,7 @@ use ledger::metrics;
 use ledger::stats::{Estimate, Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
-use super::{Training, describe, ended_with, measured, shards, stations_of};
+use super::{Training, describe, shards, stations_of};
 use crate::SENTIMENT_NEURON;
 use crate::figures;
 use crate::model::PUBLISHED;
@@ -103,7 +103,7 @@ pub(super) fn text(session: &Session) -> anyhow::Result<(String, Text)> {
 /// A preset that does not fit, data that cannot be had.
 pub fn plans(session: &Session) -> anyhow::Result<Vec<(Plan, Config)>> {
     let preset = session.preset::<super::Preset>()?.language_model;
-    let seeds = session.seeds.clone().unwrap_or_else(|| (0..preset.seeds).collect());
+    let seeds = session.seeds_or(preset.seeds);
     let (name, Text { shards, own, sha256 }) = text(session)?;
     let mut plans = Vec::new();
     for seed in seeds {
@@ -184,7 +184,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     let mut widest: BTreeMap<String, (i64, Vec<f64>)> = BTreeMap::new();
     for (_, record) in &finished.runs {
         let RunConfig { train, .. } = RunConfig::deserialize(&record.config)?;
-        let bits = ended_with(record, "test/bpb")?;
+        let bits = record.ended_with("test/bpb")?;
         let of_data = widest.entry(record.key.data.clone()).or_default();
         if train.sizes.hidden > of_data.0 {
             *of_data = (train.sizes.hidden, Vec::new());
@@ -197,10 +197,10 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     for (data, (_, bits)) in widest {
         let bits = mean_over_seeds(&bits, Scale::Log)?;
         // The same statement in two published lists.
-        rows.push(measured(finished, "sn-01", &data, bits.clone()));
-        rows.push(measured(finished, "lm-amazon-01", &data, bits));
+        rows.push(finished.measured("sn-01", &data, bits.clone()));
+        rows.push(finished.measured("lm-amazon-01", &data, bits));
         let parameters = Estimate::certain(PUBLISHED.config().parameters() as f64);
-        let counted = measured(finished, "sn-22", &data, parameters);
+        let counted = finished.measured("sn-22", &data, parameters);
         rows.push(Measured { protocol_ok: true, ..counted });
     }
     Ok(rows)

@@ -16,7 +16,6 @@ use ledger::run::{RunRecord, write_atomic};
 use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
-use super::measured;
 use super::networks::{Model, load, look, networks, only_row, planned_set, sets};
 use crate::features::features;
 use crate::figures;
@@ -166,8 +165,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             of_set.iter().map(|r| 100.0 * scores(&r.predictions)[name]).collect()
         };
         let mut row = |id: &str, values: &[f64]| -> anyhow::Result<()> {
-            rows.push(measured(
-                finished,
+            rows.push(finished.measured(
                 id,
                 set,
                 mean_over_seeds(values, Scale::Natural)?.with_n(n),

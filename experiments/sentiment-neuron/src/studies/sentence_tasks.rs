@@ -12,7 +12,6 @@ use ledger::run::write_atomic;
 use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
-use super::measured;
 use super::networks::{Model, load, look, networks, only_row};
 use crate::figures;
 use crate::sentences::{NAMES, Prediction, answer_of, features, read, read_out, score};
@@ -168,7 +167,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let gains: Vec<f64> = probe.iter().zip(&bag).map(|(probe, bag)| probe - bag).collect();
         for (id, values) in [(id, &probe), (&format!("probe-minus-bag-{task}"), &gains)] {
             let estimate = mean_over_seeds(values, Scale::Natural)?.with_n(n);
-            rows.push(measured(finished, id, task, estimate));
+            rows.push(finished.measured(id, task, estimate));
         }
     }
     Ok(rows)

@@ -22,7 +22,7 @@ use ledger::stats::{Scale, mean_over_seeds, paired_difference};
 use serde::{Deserialize, Serialize};
 
 use super::networks::{Learned, Model, load, look, networks, only_row, planned_set, sets};
-use super::{ended_with, language_model, measured, shards};
+use super::{language_model, shards};
 use crate::features::features;
 use crate::figures;
 use crate::model::Neuron;
@@ -271,13 +271,13 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
             runs.iter().map(|r| 100.0 * scores(&r.predictions)[name]).collect()
         };
         let (all, unit) = (percent("all/acc"), percent("unit/acc"));
-        let mut row = |id: &str, estimate| rows.push(measured(finished, id, &set, estimate));
+        let mut row = |id: &str, estimate| rows.push(finished.measured(id, &set, estimate));
         if set == "imdb" {
             row("sn-11", mean_over_seeds(&unit, Scale::Natural)?.with_n(n));
         }
         if set == "sst" {
-            let places = runs.iter().map(|r| ended_with(&r.record, "best_unit/rank"));
-            let places = places.collect::<anyhow::Result<Vec<_>>>()?;
+            let places = runs.iter().map(|r| r.record.ended_with("best_unit/rank"));
+            let places = places.collect::<Result<Vec<_>, _>>()?;
             row("sn-23", mean_over_seeds(&places, Scale::Natural)?);
         }
         if DATASETS.contains(&set.as_str()) {

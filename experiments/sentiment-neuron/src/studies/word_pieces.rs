@@ -20,7 +20,7 @@ use ledger::stats::paired_ratio;
 use serde::{Deserialize, Serialize};
 
 use super::networks::look;
-use super::{ended_with, language_model, measured, shards};
+use super::{language_model, shards};
 use crate::figures;
 use crate::pieces::train::Config;
 use crate::pieces::{Symbols, Unit, cut, train};
@@ -86,7 +86,7 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
         session.preset
     );
     let (data, of_text) = language_model::text(session)?;
-    let seeds = session.seeds.clone().unwrap_or_else(|| (0..seeds).collect());
+    let seeds = session.seeds_or(seeds);
     let mut plans = Vec::new();
     for seed in seeds {
         for unit in [Unit::Pieces, Unit::Bytes] {
@@ -138,7 +138,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
     let mut by_data: BTreeMap<&str, [BTreeMap<u64, f64>; 2]> = BTreeMap::new();
     for (_, record) in &finished.runs {
         let of_unit = usize::from(record.key.variant == name(Unit::Bytes));
-        let bits = ended_with(record, "test/bpb")?;
+        let bits = record.ended_with("test/bpb")?;
         by_data.entry(&record.key.data).or_default()[of_unit].insert(record.key.seed, bits);
     }
     let mut rows = Vec::new();
@@ -147,7 +147,7 @@ pub fn measure(finished: &Finished) -> anyhow::Result<Vec<Measured>> {
         let (pieces, bytes): (Vec<f64>, Vec<f64>) = pairs.unzip();
         if !pieces.is_empty() {
             let ratio = paired_ratio(&pieces, &bytes)?;
-            rows.push(measured(finished, "pieces-over-bytes", data, ratio));
+            rows.push(finished.measured("pieces-over-bytes", data, ratio));
         }
     }
     Ok(rows)
