@@ -89,7 +89,9 @@ fn main() {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .flag_if_supported("-Wno-unused-parameter"); // libtorch's own headers
+        // libtorch's own headers; what they silence themselves is heard again from their compiled form.
+        .flag_if_supported("-Wno-unused-parameter")
+        .flag_if_supported("-Wno-sign-compare");
     nccl_library(&shim, &lib, &nccl);
     if let Some(gloo) = gloo_headers(&shim) {
         shim.define("SHIM_GLOO", None).include(gloo);

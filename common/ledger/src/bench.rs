@@ -259,6 +259,11 @@ fn number(x: f64) -> String {
     grouped(&format!("{x:.places$}"))
 }
 
+/// The last word before what is added after a comma.
+fn last_word(against: &str) -> &str {
+    against.split(',').next().and_then(|name| name.split(' ').next_back()).unwrap_or_default()
+}
+
 const CAPTION: &str = "Ratios to PyTorch and others, least to largest with the median marked; right of 1 is in our favour";
 
 /// A panel a table, a line a row, ratios on the same scale.
@@ -269,7 +274,7 @@ fn figure(tables: &[Table]) -> Figure {
         // Where one thing is timed beside several, its name alone would not say which line this is.
         let label = |line: &Line| match table.lines.iter().filter(|l| l.what == line.what).count() {
             1 => line.what.clone(),
-            _ => format!("{} | {}", line.what, line.against.split(',').next().unwrap_or_default()),
+            _ => format!("{} | {}", line.what, last_word(&line.against)),
         };
         let labels: Vec<_> = table.lines.iter().map(label).collect();
         let spreads = table.lines.iter().map(Line::spread);
