@@ -59,6 +59,7 @@ $(EXPERIMENTS): setup
 	@$(bin)/ledger report
 
 # The tests called `process` only start programs and go side by side; in the others one process seeds libtorch's only generator.
+# The patterns stand for all other names, so that none may begin with `pr`.
 test: setup ## run every test
 	@setup/check-tools tests
 	@$(cargo) test --release --workspace --lib --bins --test '[!p]*' --test 'p[!r]*'
