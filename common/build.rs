@@ -96,10 +96,10 @@ fn main() {
     if let Some(gloo) = gloo_headers(&shim) {
         shim.define("SHIM_GLOO", None).include(gloo);
     }
-    let precompiled = precompile(&shim, &out);
-    shim.flag("-include").flag(out.join("libtorch.h"));
+    let (header, compiled) = precompile(&shim, &out);
+    shim.flag("-include").flag(header);
     shim.files(SOURCES).compile("shim");
-    let _ = fs::remove_file(precompiled); // hundreds of megabytes
+    let _ = fs::remove_file(compiled); // hundreds of megabytes
 
     for (name, flags) in instruction_sets() {
         cc::Build::new()
@@ -127,8 +127,9 @@ fn is_linting() -> bool {
     })
 }
 
-/// Compiles the common headers for the compiler to find beside their copy in `out`; where that fails it reads the copy.
-fn precompile(shim: &cc::Build, out: &Path) -> PathBuf {
+/// Copies the common headers into `out` and compiles them for the compiler to find there; where that fails it reads
+/// the copy. Copy and compiled form.
+fn precompile(shim: &cc::Build, out: &Path) -> (PathBuf, PathBuf) {
     let header = out.join("libtorch.h");
     let text = fs::read_to_string(PRECOMPILED).unwrap_or_else(|err| panic!("{PRECOMPILED}: {err}"));
     write(&header, &text);
@@ -139,7 +140,7 @@ fn precompile(shim: &cc::Build, out: &Path) -> PathBuf {
     if !output.status.success() {
         let _ = fs::remove_file(&compiled);
     }
-    compiled
+    (header, compiled)
 }
 
 fn write(path: &Path, text: &str) {

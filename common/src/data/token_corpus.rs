@@ -4,7 +4,6 @@
 //! `B` windows, `T` tokens in each.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +14,7 @@ use super::error::DataError;
 use super::lookup::Lookup;
 use super::sampler::{LastBatch, Sampler, below, sample_rng};
 use super::text::books::{Part, Shelf, parts};
-use super::tokenizer::{Document, Mode, TokenFile, Tokenizer, TokenizerError};
+use super::tokenizer::{Mode, TokenFile, Tokenizer, TokenizerError};
 use super::verify::sha256_text;
 
 /// Which vocabulary a text is written in.
@@ -93,33 +92,17 @@ fn tokenizer(
     let folder = lookup
         .cache_for(&shelf.name)
         .join(format!("vocabulary-{}-{size}-{source:.12}", mode.as_str()));
-    learned_vocabulary(&folder, mode, size, || {
+    if !["vocab.json", "merges.txt"].iter().all(|name| folder.join(name).is_file()) {
         tracing::info!("{}: learning a vocabulary of {size} tokens, once", shelf.name);
         let books = shelf.books()?;
         let names: Vec<&str> = books.iter().map(|book| book.name.as_str()).collect();
         let parts = parts(&names)?;
         let train = books.into_iter().zip(parts).filter(|(_, part)| *part == Part::Train);
-        Ok(train.map(|(book, _)| book).collect())
-    })
-}
-
-/// The vocabulary in `folder`, learned from `documents` at the first call.
-///
-/// # Errors
-/// Documents that cannot be read; a folder that cannot be written to or holds something else.
-pub fn learned_vocabulary(
-    folder: &Path,
-    mode: Mode,
-    size: usize,
-    documents: impl FnOnce() -> Result<Vec<Document>, DataError>,
-) -> Result<Tokenizer, TokenizerError> {
-    let whole = ["vocab.json", "merges.txt"].iter().all(|name| folder.join(name).is_file());
-    if !whole {
-        let learned = Tokenizer::train(mode, documents()?.into_iter().map(Ok), size)?;
-        fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
-        learned.save(folder)?;
+        let learned = Tokenizer::train(mode, train.map(|(book, _)| Ok(book)), size)?;
+        fs::create_dir_all(&folder).map_err(DataError::io(&folder, "create"))?;
+        learned.save(&folder)?;
     }
-    Tokenizer::open(mode, folder)
+    Tokenizer::open(mode, &folder)
 }
 
 /// The windows of `T + 1` tokens that the books of a part are cut into; none reaches from one book into the next.

@@ -95,17 +95,13 @@ impl Preset {
         self.read_as(&self.text, lookup)
     }
 
-    /// The same for another text; other texts are judged where its tokens are bytes.
+    /// The same for another text.
     ///
     /// # Errors
     /// As [`Preset::read`].
     pub fn read_as(&self, config: &TextConfig, lookup: &Lookup) -> anyhow::Result<Read> {
         let text = Text::open(config, lookup)?;
-        let transfer = if config.vocabulary == text::Vocabulary::Bytes {
-            text::available(&self.transfer, lookup)?
-        } else {
-            Vec::new()
-        };
+        let transfer = text::available(&self.transfer, lookup)?;
         let (data, config) = (config.name.clone(), config.clone());
         Ok(Read { data, config, transfer, vocab: text.vocab, sha256: text.sha256 })
     }
@@ -158,7 +154,7 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
         .into_iter()
         .map(|name| {
             let config = TextConfig { name: name.clone(), own: None, ..config.clone() };
-            Ok((name, Text::open(&config, &spec.lookup)?.test))
+            Ok((name, text.test_part_of(&config, &spec.lookup)?))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     crate::train::train(spec.key.seed, &train, text, &others, run)

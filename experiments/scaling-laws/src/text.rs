@@ -12,9 +12,9 @@ use common::data::lookup::Lookup;
 use common::data::sampler::{LastBatch, Sampler};
 use common::data::text::books::{Library, Part, Shelf, parts};
 use common::data::text::input::each_file;
-use common::data::token_corpus::learned_vocabulary;
-use common::data::tokenizer::{Document, Mode};
+use common::data::tokenizer::{ByteLevelTokenizer, Vocabulary as _};
 use ledger::run::hex;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tch::Tensor;
@@ -41,11 +41,15 @@ pub struct TextConfig {
 pub enum Vocabulary {
     /// Its bytes.
     Bytes,
-    /// So many tokens learned from its training part by GPT-1's byte-pair encoding.
+    /// So many tokens of pairs of bytes, as GPT-2's, learned from its training part. Kaplan: the same, 50,257.
     Pairs(usize),
-    /// The bytes of what that encoding with so many tokens leaves of the text, which is in lower
-    /// case: the same text as `Pairs` writes.
-    BytesOfPairs(usize),
+}
+
+/// [`Vocabulary`], learned.
+#[derive(Debug)]
+enum Writing {
+    Bytes,
+    Pairs(Box<ByteLevelTokenizer>),
 }
 
 /// Windows of a text's part.
@@ -57,6 +61,7 @@ pub struct Tokens(Vec<u16>);
 pub struct Text {
     /// Tokens in the vocabulary.
     pub vocab: i64,
+    writing: Writing,
     /// To learn from.
     pub train: Tokens,
     /// To look at on the way.
@@ -69,8 +74,8 @@ pub struct Text {
     pub sha256: String,
 }
 
-/// Bytes of a document: so long that few windows are lost at its end.
-const DOCUMENT: usize = 1 << 20;
+/// At the end of the line where it has so many bytes a text is cut; a piece is encoded by one thread.
+const PIECE: usize = 1 << 18;
 
 /// Of a text that is one piece, the last shares are for validation and test.
 ///
@@ -144,63 +149,81 @@ fn of_books(shelf: &Shelf, limit: usize) -> anyhow::Result<Raw> {
     Ok(Raw { parts: found, source: format!("{} {limit}", sha256_text(&shelf.source)) })
 }
 
+/// A text cut at ends of lines.
+fn pieces(text: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let bytes = rest.as_bytes();
+        let from = bytes.len().min(PIECE);
+        let line = bytes[from..].iter().position(|&byte| byte == b'\n');
+        let (piece, after) = rest.split_at(line.map_or(bytes.len(), |line| from + line + 1));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
+}
+
+impl Writing {
+    fn vocab(&self) -> i64 {
+        match self {
+            Self::Bytes => 256,
+            Self::Pairs(tokenizer) => tokenizer.vocab_size() as i64,
+        }
+    }
+
+    fn tokens(&self, text: Vec<u8>) -> Tokens {
+        let Self::Pairs(tokenizer) = self else {
+            return Tokens(text.into_iter().map(u16::from).collect());
+        };
+        let text = String::from_utf8_lossy(&text);
+        let encode = |piece: &&str| tokenizer.encode(piece);
+        Tokens(pieces(&text).par_iter().flat_map_iter(encode).map(|id| id as u16).collect())
+    }
+}
+
 impl Text {
-    /// Reads a text; a vocabulary is learned and the tokens are made at the first call.
+    /// Reads a text; a vocabulary is learned at the first call.
     ///
     /// # Errors
     /// A set that cannot be had or is damaged, a text too short to be cut.
     pub fn open(config: &TextConfig, lookup: &Lookup) -> anyhow::Result<Self> {
-        let raw = raw(config, lookup)?;
-        let sha256 = sha256_text(&format!("{} {:?}", raw.source, config.vocabulary));
-        let as_bytes = |parts: [Vec<u8>; 3], sha256| {
-            let [train, val, test] =
-                parts.map(|part| Tokens(part.into_iter().map(u16::from).collect()));
-            Self { vocab: 256, train, val, test, bytes_per_token: 1.0, sha256 }
+        let Raw { parts, source } = raw(config, lookup)?;
+        let writing = match config.vocabulary {
+            Vocabulary::Bytes => Writing::Bytes,
+            Vocabulary::Pairs(size) => {
+                ensure!(
+                    u16::try_from(size).is_ok(),
+                    "a vocabulary of {size}, wanted at most {}",
+                    u16::MAX
+                );
+                let name = format!("vocabulary-bytes-{size}-{:.12}", sha256_text(&source));
+                let folder = lookup.cache_for(&config.name).join(name);
+                let text = String::from_utf8_lossy(&parts[0]);
+                let pieces = pieces(&text);
+                Writing::Pairs(Box::new(ByteLevelTokenizer::open_or_train(&folder, size, &pieces)?))
+            }
         };
-        let size = match config.vocabulary {
-            Vocabulary::Bytes => return Ok(as_bytes(raw.parts, sha256)),
-            Vocabulary::Pairs(size) | Vocabulary::BytesOfPairs(size) => size,
-        };
-        ensure!(u16::try_from(size).is_ok(), "a vocabulary of {size}, wanted at most {}", u16::MAX);
-        let sum = sha256_text(&raw.source);
-        let folder = lookup.cache_for(&config.name);
-        let documents = |part: usize, text: &[u8]| -> Vec<Document> {
-            let pieces = text.chunks(DOCUMENT).enumerate();
-            let name = ["train", "val", "test"][part];
-            let document = |(i, piece): (usize, &[u8])| Document {
-                name: format!("{name}/{i}"),
-                text: String::from_utf8_lossy(piece).into_owned(),
-            };
-            pieces.map(document).collect()
-        };
-        let tokenizer = learned_vocabulary(
-            &folder.join(format!("vocabulary-hf-{size}-{sum:.12}")),
-            Mode::Hf,
-            size,
-            || Ok(documents(0, &raw.parts[0])),
-        )?;
-        let all = raw.parts.iter().enumerate().flat_map(|(i, part)| documents(i, part)).map(Ok);
-        let path = folder.join(format!("tokens-hf-{:.12}-{sum:.12}.bin", tokenizer.digest()));
-        let file = tokenizer.encode_corpus(&raw.source, all, &path)?;
-        let mut parts: [Vec<u16>; 3] = Default::default();
-        let mut bytes: [Vec<u8>; 3] = Default::default();
-        for document in file.documents() {
-            let ids: Vec<u32> = file.tokens(document.tokens.clone()).collect();
-            let part = match document.name.split('/').next() {
-                Some("train") => 0,
-                Some("val") => 1,
-                _ => 2,
-            };
-            bytes[part].extend(tokenizer.decode(&ids)?.into_bytes());
-            parts[part].extend(ids.into_iter().map(|id| id as u16));
-        }
-        if let Vocabulary::BytesOfPairs(_) = config.vocabulary {
-            return Ok(as_bytes(bytes, sha256));
-        }
-        let bytes_per_token = bytes[2].len() as f64 / parts[2].len() as f64;
-        let [train, val, test] = parts.map(Tokens);
-        let vocab = tokenizer.vocab_size() as i64;
-        Ok(Self { vocab, train, val, test, bytes_per_token, sha256 })
+        let test_bytes = parts[2].len() as f64;
+        let [train, val, test] = parts.map(|part| writing.tokens(part));
+        Ok(Self {
+            vocab: writing.vocab(),
+            bytes_per_token: test_bytes / test.len() as f64,
+            writing,
+            train,
+            val,
+            test,
+            sha256: sha256_text(&format!("{source} {:?}", config.vocabulary)),
+        })
+    }
+
+    /// The test part of another text, written as this one is.
+    ///
+    /// # Errors
+    /// As [`Text::open`].
+    pub fn test_part_of(&self, other: &TextConfig, lookup: &Lookup) -> anyhow::Result<Tokens> {
+        let [.., test] = raw(other, lookup)?.parts;
+        Ok(self.writing.tokens(test))
     }
 
     /// That every part makes enough windows of `length` tokens: `least` to learn from.
@@ -314,6 +337,51 @@ mod tests {
         assert_eq!(tokens.windows(3), 3);
         let ids = Vec::<Vec<i64>>::try_from(tokens.at([0, 2].into_iter(), 3)).unwrap();
         assert_eq!(ids, [[0, 1, 2, 3], [6, 7, 8, 9]]);
+    }
+
+    #[test]
+    fn pieces_end_with_a_line_and_make_the_text() {
+        let line = "a line of \u{e9}\n";
+        let text = line.repeat(PIECE / line.len() * 2 + 5) + "and no end";
+        let cut = pieces(&text);
+        assert_eq!(cut.len(), 3);
+        assert!(cut[..2].iter().all(|piece| piece.ends_with('\n') && piece.len() > PIECE));
+        assert_eq!(cut.concat(), text);
+        assert!(pieces("").is_empty());
+    }
+
+    #[test]
+    fn pairs_write_the_same_text_in_fewer_tokens_and_other_texts_by_the_same_vocabulary() {
+        let folder = tempfile::tempdir().unwrap();
+        let lookup = Lookup {
+            data_dir: None,
+            data_dir_is_flag: false,
+            cache: folder.path().to_owned(),
+            mirror: None,
+            offline: true,
+        };
+        let own = |name: &str, vocabulary| {
+            let (name, own) = (name.to_owned(), Some(folder.path().join(name)));
+            TextConfig { name, own, bytes: 0, vocabulary }
+        };
+        std::fs::write(folder.path().join("one"), "the cat sat on the mat.\n".repeat(100)).unwrap();
+        std::fs::write(folder.path().join("other"), "the rat\n".repeat(50)).unwrap();
+        let bytes = Text::open(&own("one", Vocabulary::Bytes), &lookup).unwrap();
+        let pairs = Text::open(&own("one", Vocabulary::Pairs(262)), &lookup).unwrap();
+        assert_eq!((bytes.vocab, pairs.vocab), (256, 262));
+        assert_eq!((bytes.bytes_per_token, bytes.test.len()), (1.0, 120));
+        assert!(pairs.test.len() < 100);
+        let bytes_written = pairs.bytes_per_token * pairs.test.len() as f64;
+        assert!((bytes_written - 120.0).abs() < 1e-9, "{bytes_written}");
+        let Writing::Pairs(tokenizer) = &pairs.writing else { panic!("no pairs") };
+        let ids = |tokens: &Tokens| tokens.0.iter().map(|&id| u32::from(id)).collect::<Vec<_>>();
+        let written: Vec<u8> = bytes.test.0.iter().map(|&byte| byte as u8).collect();
+        assert_eq!(tokenizer.decode(&ids(&pairs.test)).unwrap().into_bytes(), written);
+        let other = pairs.test_part_of(&own("other", Vocabulary::Bytes), &lookup).unwrap();
+        assert_eq!(
+            tokenizer.decode(&ids(&other)).unwrap(),
+            "rat\n".to_owned() + &"the rat\n".repeat(2)
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! GPT-2's tokeniser: pairs of bytes, written as printable characters, read by the crate `tokenizers`.
+//! GPT-2's tokeniser: pairs of bytes, written as printable characters, read and learned by the crate `tokenizers`.
 //!
 //! Every text has ids and comes back as it was; nothing is unknown. Source: Radford et al. 2019, section 2.2;
 //! openai/gpt-2 `src/encoder.py`.
@@ -6,15 +6,20 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
-use tokenizers::Model as _;
-use tokenizers::models::bpe::BPE;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{
+    Model as _, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _,
+};
 
 use super::error::TokenizerError;
 use super::splitter::Mode;
+use super::train::{Counts, add};
 use super::vocabulary::Vocabulary;
 use crate::data::error::DataError;
+use crate::interrupt;
 
 /// The files of a vocabulary and of its merges, as Hugging Face keeps `gpt2`.
 const FILES: [&str; 2] = ["vocab.json", "merges.txt"];
@@ -72,11 +77,96 @@ impl ByteLevelTokenizer {
             return Err(wrong(format!("{size} tokens, but none has the id {id}")));
         }
         let mut inner = tokenizers::Tokenizer::new(model);
-        let bytes = ByteLevel::new(false, true, true);
-        inner.with_pre_tokenizer(Some(bytes)).with_decoder(Some(bytes));
+        inner.with_pre_tokenizer(Some(bytes())).with_decoder(Some(bytes()));
         let digest = ledger::run::hex(&sum.finalize());
         Ok(Self { inner, digest })
     }
+}
+
+impl ByteLevelTokenizer {
+    /// The vocabulary in `folder`, learned from `texts` at the first call: the 256 bytes and as many merges as make up
+    /// `vocab_size` tokens. The same texts give the same vocabulary, with any number of threads.
+    ///
+    /// Texts too short for so many merges give fewer tokens, with a warning.
+    ///
+    /// # Errors
+    /// A size that leaves no room for the bytes; a folder that cannot be written to or holds something else; Ctrl-C.
+    pub fn open_or_train(
+        folder: &Path,
+        vocab_size: usize,
+        texts: &[&str],
+    ) -> Result<Self, TokenizerError> {
+        if !folder.is_dir() {
+            let model = learn(texts, vocab_size)?;
+            let parent = folder.parent().unwrap_or(Path::new("."));
+            std::fs::create_dir_all(parent).map_err(DataError::io(parent, "create"))?;
+            // Made beside it and moved, so that the folder is never half there; who comes second takes what is there.
+            let made = tempfile::tempdir_in(parent).map_err(DataError::io(parent, "write into"))?;
+            save(&model, made.path())?;
+            match std::fs::rename(made.path(), folder) {
+                Err(error) if !folder.is_dir() => {
+                    return Err(DataError::io(folder, "rename into place")(error).into());
+                }
+                _ => {}
+            }
+        }
+        Self::open(folder)
+    }
+}
+
+/// The 256 bytes and the merges that `texts` give.
+fn learn(texts: &[&str], vocab_size: usize) -> Result<BPE, TokenizerError> {
+    let alphabet = ByteLevel::alphabet();
+    if vocab_size < alphabet.len() {
+        let (wanted, alphabet, of) = (vocab_size, alphabet.len(), "the bytes");
+        return Err(TokenizerError::TooSmall { wanted, alphabet, of });
+    }
+    let counted = texts.par_iter().map(|text| interrupt::check().map(|()| count_words(text)));
+    let words = counted.try_reduce(Counts::default, |mut all, some| {
+        add(&mut all, some);
+        Ok(all)
+    })?;
+    let words = words.into_iter().map(|(word, count)| ((*word).into(), count)).collect();
+    let trainer = BpeTrainer::builder()
+        .vocab_size(vocab_size)
+        .min_frequency(2)
+        .initial_alphabet(alphabet.into_iter().collect())
+        .show_progress(false)
+        .build();
+    let mut model = BPE::default();
+    trainer
+        .do_train(&words, &mut model)
+        .map_err(|error| TokenizerError::Training(error.to_string()))?;
+    let found = model.get_vocab_size();
+    if found < vocab_size {
+        tracing::warn!("the text gives {found} tokens, {vocab_size} were asked for");
+    }
+    Ok(model)
+}
+
+/// How often each word stands in `text`, its bytes written as GPT-2 writes them.
+fn count_words(text: &str) -> Counts {
+    let mut cut = PreTokenizedString::from(text);
+    bytes().pre_tokenize(&mut cut).expect("it cuts by a fixed expression");
+    let mut counts = Counts::default();
+    for (word, ..) in cut.get_splits(OffsetReferential::Normalized, OffsetType::None) {
+        match counts.get_mut(word) {
+            Some(count) => *count += 1,
+            None => drop(counts.insert(word.into(), 1)),
+        }
+    }
+    counts
+}
+
+/// How bytes are written, and how a text is cut into the words that no merge goes across.
+fn bytes() -> ByteLevel {
+    ByteLevel::new(false, true, true)
+}
+
+fn save(model: &impl tokenizers::Model, folder: &Path) -> Result<(), TokenizerError> {
+    let saved = model.save(folder, None);
+    let wrong = |reason: String| TokenizerError::NoBytes { folder: folder.to_owned(), reason };
+    saved.map(drop).map_err(|error| wrong(format!("cannot be written: {error}")))
 }
 
 impl Vocabulary for ByteLevelTokenizer {
@@ -114,12 +204,7 @@ impl Vocabulary for ByteLevelTokenizer {
     }
 
     fn save(&self, folder: &Path) -> Result<(), TokenizerError> {
-        let saved = self.inner.get_model().save(folder, None);
-        saved.map_err(|error| TokenizerError::NoBytes {
-            folder: folder.to_owned(),
-            reason: format!("cannot be written: {error}"),
-        })?;
-        Ok(())
+        save(self.inner.get_model(), folder)
     }
 }
 
@@ -194,6 +279,39 @@ mod tests {
         let again = ByteLevelTokenizer::open(again.path()).unwrap();
         let text = "well, hello world; the hell with it";
         assert_eq!(again.encode(text), tokenizer.encode(text));
+    }
+
+    #[test]
+    fn a_vocabulary_is_learned_once_and_is_the_same_with_any_number_of_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = ["he he he hers", " he \u{e9}", "he he\u{e9}"];
+        let learned = [1, 2, 5].map(|threads| {
+            let folder = folder.path().join(threads.to_string());
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let learn =
+                || ByteLevelTokenizer::open_or_train(&folder, 259, &texts).unwrap().digest();
+            pool.install(learn)
+        });
+        assert!(learned[0] == learned[1] && learned[0] == learned[2]);
+        let folder = folder.path().join("1");
+        let tokenizer = ByteLevelTokenizer::open_or_train(&folder, 259, &[]).unwrap();
+        assert_eq!(tokenizer.vocab_size(), 259);
+        let merges = std::fs::read_to_string(folder.join("merges.txt")).unwrap();
+        let merges: Vec<_> = merges.lines().filter(|line| !line.starts_with('#')).collect();
+        // `h e` 7 times, `Ġ he` 5 (`he` begins two texts), the two bytes of é twice.
+        assert_eq!(merges, ["h e", "\u{120} he", "\u{c3} \u{a9}"]);
+        for text in texts {
+            assert_eq!(tokenizer.decode(&tokenizer.encode(text)).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_size_below_the_bytes_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = ByteLevelTokenizer::open_or_train(&folder.path().join("v"), 255, &["a text"]);
+        let error = made.unwrap_err().to_string();
+        assert!(error.contains("a vocabulary of 255 tokens: 256"), "{error}");
+        assert!(!folder.path().join("v").exists());
     }
 
     #[test]

@@ -72,14 +72,15 @@ pub enum TokenizerError {
     },
     /// A vocabulary size that cannot be trained.
     #[error(
-        "cannot train a vocabulary of {wanted} tokens: {alphabet} are needed for `<unk>` and for the \
-         characters of the text, within and at the end of words; ask for more"
+        "cannot train a vocabulary of {wanted} tokens: {alphabet} are needed for {of}; ask for more"
     )]
     TooSmall {
         /// The size asked for.
         wanted: usize,
         /// The least possible size.
         alphabet: usize,
+        /// What it is made up of.
+        of: &'static str,
     },
     /// The training itself failed.
     #[error("training the vocabulary failed: {0}")]

@@ -15,7 +15,8 @@ use super::{PIECE_BYTES, Tokenizer};
 use crate::data::error::DataError;
 use crate::interrupt;
 
-type Counts = HashMap<Box<str>, u64, ahash::RandomState>;
+/// How often each word stands in a text.
+pub(super) type Counts = HashMap<Box<str>, u64, ahash::RandomState>;
 
 impl Tokenizer {
     /// Learns a vocabulary of `vocab_size` tokens from documents: `<unk>`, the characters of the text
@@ -84,7 +85,7 @@ fn count_spans(splitter: &Splitter, text: &str) -> (Counts, u64) {
     (counts, line_breaks.saturating_sub(1))
 }
 
-fn add(to: &mut Counts, from: Counts) {
+pub(super) fn add(to: &mut Counts, from: Counts) {
     for (text, count) in from {
         *to.entry(text).or_default() += count;
     }
@@ -112,7 +113,11 @@ fn learn(words: Counts, vocab_size: usize) -> Result<Bpe, TokenizerError> {
         .chain(last)
         .collect();
     if vocab_size < alphabet.len() {
-        return Err(TokenizerError::TooSmall { wanted: vocab_size, alphabet: alphabet.len() });
+        return Err(TokenizerError::TooSmall {
+            wanted: vocab_size,
+            alphabet: alphabet.len(),
+            of: "`<unk>` and the characters of the text, within and at the end of words",
+        });
     }
     let trainer = BpeTrainer::builder()
         .vocab_size(vocab_size)

@@ -41,11 +41,12 @@ pub fn run(session: &Session) -> anyhow::Result<()> {
     let preset: super::Preset = session.preset()?;
     let own = &preset.tokenisation;
     let mut runs = Vec::new();
-    let vocabularies = [Vocabulary::BytesOfPairs(own.pairs), Vocabulary::Pairs(own.pairs)];
+    let vocabularies = [Vocabulary::Bytes, Vocabulary::Pairs(own.pairs)];
     for (vocabulary, written) in vocabularies.into_iter().zip(WRITTEN) {
         let config = TextConfig { bytes: own.bytes, vocabulary, ..preset.text.clone() };
         let mut read = preset.read_as(&config, &session.lookup)?;
         read.data = format!("{}-{written}", read.data);
+        read.transfer.clear(); // judged by `joint-fit`
         runs.extend(runs_of(session, std::slice::from_ref(&own.grid), &read)?);
     }
     make(session, STUDY, &runs)
