@@ -161,10 +161,11 @@ pub(crate) fn joint_fit(data: &str, rows: &[Row], laws: &[Option<Fitted>; 2]) ->
             series.push(Series::new(format!("N = {size:.0}"), Style::Markers, points).colour(slot));
             let law = between(low, high).into_iter();
             let law = law.map(|d| (d, fitted.best.loss(counted, d))).collect();
-            series.push(Series::new(format!("N = {size:.0}"), Style::Line, law).colour(slot));
+            series.push(Series::new("", Style::Line, law).colour(slot));
         }
+        let author = if fitted.best.form == Form::Hoffmann { "Hoffmann" } else { "Kaplan" };
         Panel {
-            title: format!("{} form", fitted.best.form.name()),
+            title: format!("{author}'s law, fitted (lines)"),
             x: Axis::log("tokens"),
             y: Axis::log("loss (nats per token)"),
             series,
