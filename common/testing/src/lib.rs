@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -62,6 +62,20 @@ impl Folder {
         command.env("LANDMARKS_CACHE", self.path("cache"));
         command
     }
+}
+
+/// Every file below `folder`, sorted; what a process that is at work there takes away meanwhile is left out.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut pending = vec![folder.to_owned()];
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { &mut pending } else { &mut found }.push(path);
+        }
+    }
+    found.sort();
+    found
 }
 
 /// What a process said on stderr.

@@ -196,7 +196,8 @@ fn stop_and_go_on(study: &str, run: &str, args: &[&str], n_rows: usize, files: &
     let there = || {
         let preset = fs::read_dir(stopped.path("results/digits")).ok().and_then(|mut d| d.next());
         let path = preset.map(|e| e.unwrap().path().join(run).join("metrics.csv"));
-        path.and_then(|p| fs::read_to_string(p).ok()).map_or(0, |text| text.lines().count() - 1)
+        let text = path.and_then(|path| fs::read_to_string(path).ok());
+        text.map_or(0, |text| text.lines().count().saturating_sub(1))
     };
     wait_until(&format!("{n_rows} rows"), || there() >= n_rows);
     running.signal("TERM");

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use testing::{Running, said, wait_until};
+use testing::{Running, files, said, wait_until};
 
-use crate::place::{Place, assert_code, fails, files, stdout};
+use crate::place::{Place, assert_code, fails, stdout};
 
 /// `run` on the folder called `data` fails with exit code 1, says `words`, and begins nothing.
 #[track_caller]

@@ -19,7 +19,7 @@ fn in_shell(place: &Place, script: &str, command: &Command) -> Command {
 }
 
 fn checkpoints(place: &Place) -> Vec<(std::path::PathBuf, Vec<u8>)> {
-    let files = crate::place::files(&place.checkpoints(LONG_RUNS[0]));
+    let files = testing::files(&place.checkpoints(LONG_RUNS[0]));
     files.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 

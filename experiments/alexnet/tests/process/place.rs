@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use testing::{Folder, Running, wait_until};
+use testing::{Folder, Running, files, wait_until};
 
 use crate::pictures;
 
@@ -164,18 +164,4 @@ pub(crate) fn only_folder(folder: &Path) -> PathBuf {
     let found: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
     assert_eq!(found.len(), 1, "in {}: {found:?}", folder.display());
     found.into_iter().next().unwrap()
-}
-
-/// Every file below `folder`, sorted.
-pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut pending = vec![folder.to_owned()];
-    while let Some(folder) = pending.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { &mut pending } else { &mut found }.push(path);
-        }
-    }
-    found.sort();
-    found
 }

@@ -5,10 +5,10 @@ use std::process::Output;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
-use testing::{Running, said, wait_until};
+use testing::{Running, files, said, wait_until};
 
 use crate::outcome::assert_as_unbroken;
-use crate::place::{LONG, LONG_RUNS, Place, assert_code, fails, files, succeeds};
+use crate::place::{LONG, LONG_RUNS, Place, assert_code, fails, succeeds};
 
 /// What a stopped command told the user to type.
 fn told(output: &Output) -> String {

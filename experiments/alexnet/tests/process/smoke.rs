@@ -4,8 +4,9 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
+use testing::files;
 
-use crate::place::{Place, fails, files, read_json, stdout, succeeds};
+use crate::place::{Place, fails, read_json, stdout, succeeds};
 
 /// Two runs with one epoch each, and one search.
 const SHORT: [&str; 4] = ["--seed", "0", "--set", "relu-vs-tanh.epochs={relu=1.0}"];

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use testing::Folder;
+use testing::{Folder, files};
 
 pub(crate) struct Place(Folder);
 
@@ -57,25 +57,10 @@ impl Place {
 
     /// Every `run.json` of a study.
     pub(crate) fn records(&self, study: &str) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        walk(&self.results().join(study), &mut |path| {
-            if path.file_name().is_some_and(|name| name == "run.json") {
-                found.push(path.to_owned());
-            }
-        });
-        found.sort();
+        let mut found = files(&self.path("results/scaling-laws"));
+        let of_study = |path: &Path| path.components().any(|name| name.as_os_str() == study);
+        found.retain(|path| path.ends_with("run.json") && of_study(path));
         found
-    }
-}
-
-fn walk(folder: &Path, see: &mut dyn FnMut(&Path)) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            walk(&path, see);
-        } else {
-            see(&path);
-        }
     }
 }
 

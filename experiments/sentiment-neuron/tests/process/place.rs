@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use testing::{Folder, Running, wait_until};
+use testing::{Folder, Running, files, wait_until};
 
 pub(crate) struct Place(Folder);
 
@@ -102,21 +102,11 @@ pub(crate) fn rows(results: &Path) -> Vec<Vec<String>> {
 pub(crate) fn weights(cache: &Path, results: &Path) -> Vec<(String, Vec<u8>)> {
     let record = fs::read_to_string(run_folder(results).unwrap().join("run.json")).unwrap();
     assert!(record.contains("\"complete\""), "{record}");
-    let mut found = Vec::new();
-    let mut folders = vec![cache.join("checkpoints")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.parent().unwrap().ends_with("stations") {
-                found.push((
-                    path.file_name().unwrap().to_string_lossy().into_owned(),
-                    fs::read(path).unwrap(),
-                ));
-            }
-        }
-    }
+    let mut found = files(&cache.join("checkpoints"));
+    found.retain(|path| path.parent().unwrap().ends_with("stations"));
+    let named = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    let mut found: Vec<_> =
+        found.iter().map(|path| (named(path), fs::read(path).unwrap())).collect();
     found.sort();
     found
 }
