@@ -28,13 +28,7 @@ fn mirror() -> Option<PathBuf> {
 /// OpenAI's vocabulary, as the catalogue has it.
 fn tokenizer(mode: Mode) -> Option<Tokenizer> {
     let cache = tempfile::tempdir().unwrap();
-    let lookup = Lookup {
-        data_dir: None,
-        data_dir_is_flag: false,
-        cache: cache.path().to_owned(),
-        mirror: Some(mirror()?),
-        offline: true,
-    };
+    let lookup = Lookup { mirror: Some(mirror()?), ..Lookup::in_cache(cache.path().to_owned()) };
     let files = Catalog::builtin().locate("gpt1-vocabulary", &lookup).unwrap().files;
     Some(Tokenizer::from_files(mode, &files[0].path, &files[1].path).unwrap())
 }

@@ -129,6 +129,11 @@ fn path_var(name: &str) -> Option<PathBuf> {
 }
 
 impl Lookup {
+    /// The cache below `cache` alone: no folder of the user's, no mirror, no network.
+    pub fn in_cache(cache: PathBuf) -> Self {
+        Self { data_dir: None, data_dir_is_flag: false, cache, mirror: None, offline: true }
+    }
+
     /// The places as the environment and the command line name them; `data_flag` is `--data`.
     ///
     /// # Errors

@@ -141,9 +141,7 @@ mod tests {
         let lookup = Lookup {
             data_dir: Some(dir.to_owned()),
             data_dir_is_flag: true,
-            cache: cache.path().to_owned(),
-            mirror: None,
-            offline: true,
+            ..Lookup::in_cache(cache.path().to_owned())
         };
         let found = find(name, Catalog::builtin().get(name).unwrap(), &lookup).unwrap();
         match found {

@@ -14,7 +14,7 @@ use super::error::DataError;
 use super::lookup::Lookup;
 use super::sampler::{LastBatch, Sampler, below, sample_rng};
 use super::text::books::{Part, Shelf, parts};
-use super::tokenizer::{Mode, TokenFile, Tokenizer, TokenizerError};
+use super::tokenizer::{HUGGING_FACE, Mode, TokenFile, Tokenizer, TokenizerError};
 use super::verify::sha256_text;
 
 /// Which vocabulary a text is written in.
@@ -92,7 +92,7 @@ fn tokenizer(
     let folder = lookup
         .cache_for(&shelf.name)
         .join(format!("vocabulary-{}-{size}-{source:.12}", mode.as_str()));
-    if !["vocab.json", "merges.txt"].iter().all(|name| folder.join(name).is_file()) {
+    if !HUGGING_FACE.iter().all(|name| folder.join(name).is_file()) {
         tracing::info!("{}: learning a vocabulary of {size} tokens, once", shelf.name);
         let books = shelf.books()?;
         let names: Vec<&str> = books.iter().map(|book| book.name.as_str()).collect();
@@ -217,13 +217,7 @@ mod tests {
             let words: Vec<String> = (0..n).map(|i| format!("b{book}w{i}")).collect();
             fs::write(folder.join(format!("{book}.txt")), words.join(" ")).unwrap();
         }
-        let lookup = Lookup {
-            data_dir: None,
-            data_dir_is_flag: false,
-            cache: cache.to_owned(),
-            mirror: None,
-            offline: true,
-        };
+        let lookup = Lookup::in_cache(cache.to_owned());
         let shelf = Shelf::own(&folder, &lookup).unwrap();
         let make = || {
             TokenCorpus::open_or_make(&shelf, Mode::Hf, Vocabulary::Trained(60), &lookup).unwrap()

@@ -19,6 +19,7 @@ pub use self::vocabulary::Vocabulary;
 
 use self::bpe::{Bpe, END_OF_WORD};
 use self::cache::Cache;
+pub(super) use self::files::HUGGING_FACE;
 use self::splitter::{Piece, Span, Splitter};
 
 mod bpe;

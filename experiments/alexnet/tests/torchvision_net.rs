@@ -76,9 +76,7 @@ fn torchvisions_weights_give_pytorchs_scores_from_either_format() {
     let lookup = Lookup {
         data_dir: Some(folder.path().to_owned()),
         data_dir_is_flag: true,
-        cache: folder.path().join("cache"),
-        mirror: None,
-        offline: true,
+        ..Lookup::in_cache(folder.path().join("cache"))
     };
     let refused = model.pictures(&lookup).unwrap_err().to_string();
     assert!(refused.contains("val: found 1 class folders, wanted 1000"), "{refused}");

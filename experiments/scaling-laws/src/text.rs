@@ -353,13 +353,7 @@ mod tests {
     #[test]
     fn pairs_write_the_same_text_in_fewer_tokens_and_other_texts_by_the_same_vocabulary() {
         let folder = tempfile::tempdir().unwrap();
-        let lookup = Lookup {
-            data_dir: None,
-            data_dir_is_flag: false,
-            cache: folder.path().to_owned(),
-            mirror: None,
-            offline: true,
-        };
+        let lookup = Lookup::in_cache(folder.path().to_owned());
         let own = |name: &str, vocabulary| {
             let (name, own) = (name.to_owned(), Some(folder.path().join(name)));
             TextConfig { name, own, bytes: 0, vocabulary }

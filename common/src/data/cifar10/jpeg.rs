@@ -132,13 +132,7 @@ mod tests {
     fn mirrored(name: &str) -> Option<(Located, Splits)> {
         let mirror = std::env::var_os("LANDMARKS_MIRROR")?.into();
         let cache = tempfile::tempdir().unwrap();
-        let lookup = Lookup {
-            data_dir: None,
-            data_dir_is_flag: false,
-            cache: cache.path().to_owned(),
-            mirror: Some(mirror),
-            offline: true,
-        };
+        let lookup = Lookup { mirror: Some(mirror), ..Lookup::in_cache(cache.path().to_owned()) };
         let located = Catalog::builtin().locate(name, &lookup).unwrap();
         let splits = crate::data::load_images(&located, &lookup).unwrap();
         Some((located, splits))

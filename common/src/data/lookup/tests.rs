@@ -48,10 +48,8 @@ impl Places {
     fn lookup(&self) -> Lookup {
         Lookup {
             data_dir: Some(self.0.path().join("own")),
-            data_dir_is_flag: false,
-            cache: self.0.path().join("cache"),
             mirror: Some(self.0.path().join("mirror")),
-            offline: true,
+            ..Lookup::in_cache(self.0.path().join("cache"))
         }
     }
 

@@ -313,13 +313,7 @@ mod tests {
     use super::*;
 
     fn lookup(cache: &Path) -> Lookup {
-        Lookup {
-            data_dir: None,
-            data_dir_is_flag: false,
-            cache: cache.to_owned(),
-            mirror: None,
-            offline: true,
-        }
+        Lookup::in_cache(cache.to_owned())
     }
 
     #[test]

@@ -15,15 +15,14 @@ use tokenizers::{
 };
 
 use super::error::TokenizerError;
+use super::files::HUGGING_FACE;
 use super::splitter::Mode;
 use super::train::{Counts, add};
 use super::vocabulary::Vocabulary;
 use crate::data::error::DataError;
 use crate::interrupt;
 
-/// The files of a vocabulary and of its merges, as Hugging Face keeps `gpt2`.
-const FILES: [&str; 2] = ["vocab.json", "merges.txt"];
-/// The same files as OpenAI calls them.
+/// A vocabulary and its merges as OpenAI calls them.
 const OPENAI: [&str; 2] = ["encoder.json", "vocab.bpe"];
 
 /// A vocabulary of pairs of bytes.
@@ -45,10 +44,10 @@ impl ByteLevelTokenizer {
     /// # Errors
     /// Files that are missing or damaged, do not belong together, or lack a byte.
     pub fn open(folder: &Path) -> Result<Self, TokenizerError> {
-        let pairs = [FILES, OPENAI].map(|names| names.map(|name| folder.join(name)));
+        let pairs = [HUGGING_FACE, OPENAI].map(|names| names.map(|name| folder.join(name)));
         let whole = |paths: &[PathBuf; 2]| paths.iter().all(|path| path.is_file());
         let Some(paths) = pairs.into_iter().find(whole) else {
-            let wanted = [FILES, OPENAI].map(|names| names.join(" with ")).join(", or ");
+            let wanted = [HUGGING_FACE, OPENAI].map(|names| names.join(" with ")).join(", or ");
             return Err(TokenizerError::NoFiles { folder: folder.to_owned(), wanted });
         };
         let mut sum = Sha256::new();
@@ -81,9 +80,7 @@ impl ByteLevelTokenizer {
         let digest = ledger::run::hex(&sum.finalize());
         Ok(Self { inner, digest })
     }
-}
 
-impl ByteLevelTokenizer {
     /// The vocabulary in `folder`, learned from `texts` at the first call: the 256 bytes and as many merges as make up
     /// `vocab_size` tokens. The same texts give the same vocabulary, with any number of threads.
     ///
@@ -228,7 +225,7 @@ mod tests {
         let made = merges.iter().map(|merge| merge.replace(' ', ""));
         let vocab: serde_json::Map<String, serde_json::Value> =
             bytes.chain(made).enumerate().map(|(id, token)| (token, id.into())).collect();
-        let [vocab_name, merges_name] = FILES;
+        let [vocab_name, merges_name] = HUGGING_FACE;
         let vocab = serde_json::to_string(&vocab).unwrap();
         std::fs::write(folder.join(vocab_name), vocab).unwrap();
         let merges = format!("#version: 0.2\n{}\n", merges.join("\n"));

@@ -14,8 +14,9 @@ use super::error::TokenizerError;
 use crate::data::error::DataError;
 use crate::data::verify::write_atomically;
 
-/// Names of a vocabulary and its merges.
-const HF: [&str; 2] = ["vocab.json", "merges.txt"];
+/// A vocabulary and its merges as Hugging Face calls them.
+pub(in crate::data) const HUGGING_FACE: [&str; 2] = ["vocab.json", "merges.txt"];
+/// The same files of GPT-1 as OpenAI calls them.
 const OPENAI: [&str; 2] = ["encoder_bpe_40000.json", "vocab_40000.bpe"];
 
 /// The first line of a file of merges.
@@ -23,7 +24,7 @@ const VERSION: &str = "#version: 0.2";
 
 /// The vocabulary and the merges in `folder`, under Hugging Face's names or OpenAI's, gzipped or not.
 pub(super) fn find(folder: &Path) -> Result<[PathBuf; 2], TokenizerError> {
-    for names in [HF, OPENAI] {
+    for names in [HUGGING_FACE, OPENAI] {
         let paths = names.map(|name| {
             let plain = folder.join(name);
             if plain.exists() { plain } else { folder.join(format!("{name}.gz")) }
@@ -32,7 +33,7 @@ pub(super) fn find(folder: &Path) -> Result<[PathBuf; 2], TokenizerError> {
             return Ok(paths);
         }
     }
-    let wanted = [HF, OPENAI].map(|[a, b]| format!("{a} with {b}")).join(", or ");
+    let wanted = [HUGGING_FACE, OPENAI].map(|[a, b]| format!("{a} with {b}")).join(", or ");
     Err(TokenizerError::NoFiles { folder: folder.to_owned(), wanted })
 }
 
@@ -64,7 +65,7 @@ pub(super) fn write(bpe: &Bpe, folder: &Path) -> Result<(), TokenizerError> {
     for (left, right) in bpe.merges() {
         writeln!(merges, "{left} {right}").expect("to a string");
     }
-    let [vocab_name, merges_name] = HF;
+    let [vocab_name, merges_name] = HUGGING_FACE;
     write_atomically(&folder.join(vocab_name), &[vocab.as_bytes()])?;
     write_atomically(&folder.join(merges_name), &[merges.as_bytes()])?;
     Ok(())

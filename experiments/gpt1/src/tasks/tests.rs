@@ -12,9 +12,7 @@ fn lookup(dir: &Path) -> Lookup {
     Lookup {
         data_dir: Some(dir.to_owned()),
         data_dir_is_flag: true,
-        cache: dir.join("cache"),
-        mirror: None,
-        offline: true,
+        ..Lookup::in_cache(dir.join("cache"))
     }
 }
 

@@ -250,13 +250,7 @@ mod tests {
     use super::*;
 
     fn lookup(dir: &Path) -> Lookup {
-        Lookup {
-            data_dir: Some(dir.to_owned()),
-            data_dir_is_flag: false,
-            cache: dir.join("cache"),
-            mirror: None,
-            offline: true,
-        }
+        Lookup { data_dir: Some(dir.to_owned()), ..Lookup::in_cache(dir.join("cache")) }
     }
 
     const SICK: &str =

@@ -424,9 +424,7 @@ mod tests {
         let lookup = Lookup {
             data_dir: Some(dir.path().to_owned()),
             data_dir_is_flag: true,
-            cache: dir.path().join("cache"),
-            mirror: None,
-            offline: true,
+            ..Lookup::in_cache(dir.path().join("cache"))
         };
         assert_eq!(benchmark_file("text8", &lookup).unwrap(), None);
         for name in ["text8.xz", "text8"] {

@@ -152,13 +152,7 @@ fn the_sum_changes_with_a_pixel_and_with_a_split_and_not_with_the_time() {
 #[test]
 fn a_set_in_the_cache_is_prepared_once_and_found_again() {
     let (dir, cache) = (folder(), tempfile::tempdir().unwrap());
-    let lookup = Lookup {
-        data_dir: None,
-        data_dir_is_flag: false,
-        cache: cache.path().to_owned(),
-        mirror: None,
-        offline: true,
-    };
+    let lookup = Lookup::in_cache(cache.path().to_owned());
     let source = Source::new(dir.path(), None);
     let made = prepared(&source, &lookup, 16).unwrap();
     assert_eq!(made.path(), default_place(&source, &lookup, 16).unwrap());
