@@ -89,12 +89,17 @@ pub(super) fn draw(figure: &Figure, cell: f64) -> String {
     let title_size = 1.2 * sizes.text;
     let title = font::wrap(&figure.title, title_size, Weight::SemiBold, inner);
     let legend = legend::lay_out(figure, &slots, inner, sizes.text);
-    let prepared: Vec<Prepared<'_>> =
+    let mut prepared: Vec<Prepared<'_>> =
         figure.panels.iter().map(|p| prepare(p, &sizes, cell_width, plot_height)).collect();
-    let left_of = |column: usize| {
-        let in_column = prepared.iter().skip(column).step_by(columns);
-        in_column.map(|p| p.left).fold(0.0, f64::max)
-    };
+    let left_of: Vec<f64> = (0..columns)
+        .map(|column| prepared.iter().skip(column).step_by(columns).map(|p| p.left))
+        .map(|in_column| in_column.fold(0.0, f64::max))
+        .collect();
+    // The plots of a column begin where the widest labels among them end, and so do the titles.
+    for (p, left) in prepared.iter_mut().zip(left_of.iter().cycle()) {
+        let room = if p.inside.is_some() { cell_width } else { cell_width - left };
+        p.title = font::wrap(&p.panel.title, sizes.text, Weight::SemiBold, room);
+    }
 
     // Rows first: their heights give the canvas its own.
     let mut y =
@@ -115,7 +120,7 @@ pub(super) fn draw(figure: &Figure, cell: f64) -> String {
                 frames.push((frame, Vec::new()));
                 continue;
             }
-            let left = cell + left_of(column);
+            let left = cell + left_of[column];
             let width = cell + cell_width - 0.6 * sizes.text - left;
             let height = plot_height;
             let ticks = x_ticks(&p.panel.x, &p.x, width, sizes.tick());
@@ -177,18 +182,10 @@ fn prepare<'a>(panel: &'a Panel, sizes: &Sizes, cell_width: f64, plot_height: f6
         (.., Some(of)) => Some(Inside::Coloured(of.lay_out(room, size))),
         _ => None,
     };
+    let title = Vec::new();
     if inside.is_some() {
-        let title = font::wrap(&panel.title, sizes.text, Weight::SemiBold, cell_width);
-        return Prepared {
-            panel,
-            x,
-            y,
-            y_ticks: vec![],
-            left: 0.0,
-            y_label: vec![],
-            title,
-            inside,
-        };
+        let (y_ticks, y_label) = (Vec::new(), Vec::new());
+        return Prepared { panel, x, y, y_ticks, left: 0.0, y_label, title, inside };
     }
     let most = (plot_height / (3.0 * sizes.tick())).floor().clamp(3.0, 9.0) as usize;
     let y_ticks = axis::ticks(&panel.y, &y, most);
@@ -199,7 +196,6 @@ fn prepare<'a>(panel: &'a Panel, sizes: &Sizes, cell_width: f64, plot_height: f6
         .fold(0.0, f64::max);
     let y_label = font::wrap(&panel.y.label, sizes.text, Weight::Regular, plot_height);
     let left = widest + 10.0 + y_label.len() as f64 * 1.3 * sizes.text + 4.0;
-    let title = font::wrap(&panel.title, sizes.text, Weight::SemiBold, cell_width - left);
     Prepared { panel, x, y, y_ticks, left, y_label, title, inside: None }
 }
 

@@ -122,6 +122,32 @@ fn the_png_has_twice_the_svg_size_and_ink_in_every_part() {
 }
 
 #[test]
+fn a_title_ends_within_the_figure_whatever_labels_stand_below_it() {
+    let panel = |title: &str, y: Axis, at: f64| Panel {
+        title: title.into(),
+        y,
+        series: vec![Series::new("", Style::Markers, vec![(0.0, 1.0), (1.0, at)])],
+        ..Panel::default()
+    };
+    let wide = || panel("", Axis::linear("a label").range(0.0, 9e6), 8e6);
+    // Longer by a narrow word each: some end just before the edge.
+    for words in 60..100 {
+        let title = "l ".repeat(words);
+        let panels = vec![panel(&title, Axis::linear(""), 2.0), wide()];
+        let text = Figure { panels, ..figure(Panel::default()) }.to_svg().unwrap();
+        let svg = Document::parse(&text).unwrap();
+        let right = number(&svg.root_element(), "width") * canvas::UNITS;
+        let lines = elements(&svg, "text");
+        let lines = lines.iter().filter_map(|n| Some((n, n.text()?.trim())));
+        for (line, read) in lines.filter(|(_, read)| read.starts_with("l ")) {
+            let width = font::width(read, number(line, "font-size"), font::Weight::SemiBold);
+            let end = number(line, "x") + width;
+            assert!(end < right, "`{read}` ends at {end} of {right}");
+        }
+    }
+}
+
+#[test]
 fn drawing_twice_gives_the_same_bytes() {
     let points = (0..500).map(|i| (f64::from(i), f64::from(i * i % 97))).collect();
     let figure = one(Axis::linear("x"), Axis::linear("y"), Series::new("a", Style::Line, points));

@@ -5,11 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{PublishError, io_error};
+use crate::tensorboard;
 
 pub(super) use crate::report::relative;
 
-/// Every file below `folder`, sorted, without hidden ones (locks, files being written) and what lies in
-/// hidden folders; none when there is no such folder.
+/// Every file below `folder` that is published, sorted; none when there is no such folder. Left out: hidden ones (locks,
+/// files being written), what lies in hidden folders, and TensorBoard's events, as `metrics.csv` says the same.
 pub(super) fn below(folder: &Path) -> Result<Vec<PathBuf>, PublishError> {
     let mut found = Vec::new();
     let mut pending = vec![folder.to_owned()];
@@ -22,7 +23,8 @@ pub(super) fn below(folder: &Path) -> Result<Vec<PathBuf>, PublishError> {
         for entry in entries {
             let entry = entry.map_err(io_error(&folder))?;
             let path = entry.path();
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") || name == tensorboard::FILE_NAME {
                 continue;
             }
             if path.is_dir() {
@@ -36,7 +38,7 @@ pub(super) fn below(folder: &Path) -> Result<Vec<PathBuf>, PublishError> {
     Ok(found)
 }
 
-/// Whether two folders hold the same files with the same content.
+/// Whether two folders hold the same published files with the same content.
 pub(super) fn same(a: &Path, b: &Path) -> Result<bool, PublishError> {
     let (left, right) = (below(a)?, below(b)?);
     let names =

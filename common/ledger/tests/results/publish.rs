@@ -11,10 +11,11 @@ fn published(tree: &Tree) -> Vec<Published> {
 }
 
 #[test]
-fn a_finished_clean_run_is_copied_without_lock_figures_and_measured_values() {
+fn a_finished_clean_run_is_copied_without_lock_events_figures_and_measured_values() {
     let tree = Tree::new();
     let run = tree.run("results", |_| {});
     tree.write(&format!("results/{run}/raw/predictions.csv.gz"), [0, 255, 10, 13]);
+    tree.write(&format!("results/{run}/events.out.tfevents.run"), [0, 1, 2, 3]);
     tree.measured("results", "overnight", 5.0);
     tree.figure("results", "overnight");
     assert_eq!(published(&tree), [Published { run: run.clone(), action: Action::Copied }]);
