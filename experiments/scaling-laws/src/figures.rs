@@ -4,7 +4,7 @@
 use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 
 use crate::fit::{Fit, Form, Point};
-use crate::frontier::frontier;
+use crate::frontier::{ends, frontier};
 use crate::rows::Row;
 use crate::studies::Fitted;
 use crate::studies::loss_vs_compute::{PF_DAY, as_run};
@@ -26,10 +26,6 @@ const STEPS: usize = 40;
 fn between(low: f64, high: f64) -> Vec<f64> {
     let at = |i: usize| (low.ln() + (high / low).ln() * i as f64 / (STEPS - 1) as f64).exp();
     (0..STEPS).map(at).collect()
-}
-
-fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    values.fold((f64::INFINITY, 0.0), |(low, high), x| (low.min(x), high.max(x)))
 }
 
 /// Residuals of log loss against the predicted loss and against each variable.

@@ -101,9 +101,7 @@ pub fn envelope(runs: &[Run]) -> Vec<Optimum> {
 }
 
 fn budgets(curves: &[(f64, Curve)], n: usize) -> Vec<f64> {
-    let all = || curves.iter().flat_map(|(_, curve)| curve.iter().map(|point| point.0));
-    let (low, high) =
-        (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+    let (low, high) = ends(curves.iter().flat_map(|(_, curve)| curve.iter().map(|point| point.0)));
     (0..n).map(|i| low + (high - low) * i as f64 / (n - 1).max(1) as f64).collect()
 }
 
@@ -150,7 +148,7 @@ pub fn parabola(runs: &[Run]) -> Option<(Optimum, Vec<f64>)> {
     let ys: Vec<f64> = runs.iter().map(|run| run.loss).collect();
     let [a, b, c] = quadratic(&xs, &ys)?;
     let vertex = -b / (2.0 * c);
-    let (low, high) = ends(&xs);
+    let (low, high) = ends(xs.iter().copied());
     if c <= 0.0 || !(low..=high).contains(&vertex) {
         return None;
     }
@@ -162,8 +160,9 @@ pub fn parabola(runs: &[Run]) -> Option<(Optimum, Vec<f64>)> {
     Some((Optimum { flops, n, tokens, loss: a + b * vertex + c * vertex * vertex }, residuals))
 }
 
-fn ends(xs: &[f64]) -> (f64, f64) {
-    xs.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &x| (l.min(x), h.max(x)))
+/// The lowest and the highest.
+pub(crate) fn ends(xs: impl Iterator<Item = f64>) -> (f64, f64) {
+    xs.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
 }
 
 /// Least squares `a + b·x + c·x²`; None where the points do not determine it.

@@ -325,6 +325,13 @@ impl Fitted {
         let i = self.best.form.keys().iter().position(|k| *k == key).expect("a key of the form");
         self.estimate(|fit| fit.named()[i])
     }
+
+    /// An exponent that the points leave open, by its key.
+    pub(crate) fn open_exponent(&self) -> Option<&'static str> {
+        let keys = self.best.form.keys();
+        let mut open = self.draws.open(&self.best).into_iter().map(|i| keys[i]);
+        open.find(|key| key.starts_with("alpha"))
+    }
 }
 
 /// Kaplan's constant of `(x_c/x)^k`, of a fit without irreducible loss.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style, ranges};
 use ledger::stats::Estimate;
 
-use super::{between, ends};
+use super::between;
 use crate::fit::Form;
-use crate::frontier::{parabola, slices};
+use crate::frontier::{ends, parabola, slices};
 use crate::studies::allocation::{Approaches, exponent_of_size};
 use crate::studies::refits::Refitted;
 

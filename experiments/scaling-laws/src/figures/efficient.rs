@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 
-use super::{between, ends, formula, line, slopes};
+use super::{between, formula, line, slopes};
 use crate::efficiency::s_min;
-use crate::frontier::frontier;
+use crate::frontier::{ends, frontier};
+use crate::studies::batch_size::critical_at;
 use crate::studies::compute_efficient::{Efficient, Look};
 use crate::studies::loss_vs_compute::PF_DAY;
 
 /// Loss against the updates that a large batch would take, by size, with the law of all sizes.
 pub(crate) fn learning_curves(data: &str, efficient: &Efficient) -> Figure {
     let least = |look: &Look| {
-        let critical = efficient.batch.best.loss(look.loss, 1.0);
+        let critical = critical_at(&efficient.batch, look.loss);
         s_min(look.step, look.batch_tokens, critical)
     };
     let mut by_size: BTreeMap<u64, Vec<(f64, f64)>> = BTreeMap::new();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 
-use super::{between, ends, line};
+use super::{between, line};
+use crate::frontier::ends;
 use crate::studies::Fitted;
 use crate::studies::batch_size::Cost;
 use crate::studies::learning_rate::Sweep;

@@ -2,8 +2,9 @@
 
 use ledger::plot::{Axis, Figure, Panel, Reference, Series, Style};
 
-use super::{between, ends};
+use super::between;
 use crate::fit::Form;
+use crate::frontier::ends;
 use crate::studies::loss_vs_compute::PF_DAY;
 use crate::studies::predict_ahead::{Outcome, Prediction};
 

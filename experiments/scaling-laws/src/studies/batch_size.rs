@@ -2,6 +2,7 @@
 //! 18), and the gradient noise scale beside it.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use common::experiment::{Drawings, Finished};
 use common::session::Session;
@@ -12,6 +13,7 @@ use ledger::metrics;
 use super::{Fitted, Preset, make, runs_of};
 use crate::figures;
 use crate::fit::{Fit, Form, Point};
+use crate::frontier::ends;
 use crate::rows::Row;
 
 /// Its name.
@@ -139,6 +141,19 @@ pub(crate) fn law(costs: &[Cost], n_seeds: usize) -> Option<Fitted> {
     Fitted::new(STUDY, Form::PurePower, points, n_seeds)
 }
 
+/// The losses that the law was fitted to, from the lowest to the highest.
+pub(crate) fn measured(law: &Fitted) -> RangeInclusive<f64> {
+    let (low, high) = ends(law.points.iter().map(|point| point.x));
+    low..=high
+}
+
+/// The critical batch at a loss, in tokens. The law is steep: at a loss beyond those that it was fitted
+/// to, it is taken at the nearest of them.
+pub(crate) fn critical_at(law: &Fitted, loss: f64) -> f64 {
+    let losses = measured(law);
+    law.best.loss(loss.clamp(*losses.start(), *losses.end()), 1.0)
+}
+
 /// [`law`] by text, for studies that need the critical batch.
 ///
 /// # Errors
@@ -229,6 +244,17 @@ mod tests {
         assert!((found.e_min - 6e5).abs() < 1e-3, "expected 6e5, got {}", found.e_min);
         assert!((found.critical() - 2000.0).abs() < 1e-6);
         assert_eq!(cost(2.0, vec![(500.0, 1000.0), (1000.0, 900.0)]), None);
+    }
+
+    #[test]
+    fn beyond_the_measured_losses_the_critical_batch_is_that_of_the_nearest() {
+        let point = |loss: f64| Point { x: loss, y: 1.0, loss: 2e8 / loss.powi(5) };
+        let points = [2.0, 2.25, 2.5, 2.75, 3.0].map(point).to_vec();
+        let law = Fitted::new(STUDY, Form::PurePower, points, 3).unwrap();
+        for (loss, nearest) in [(1.0, 2.0), (2.0, 2.0), (2.6, 2.6), (3.0, 3.0), (9.0, 3.0_f64)] {
+            let (wanted, got) = (2e8 / nearest.powi(5), critical_at(&law, loss));
+            assert!((got / wanted - 1.0).abs() < 1e-6, "at {loss}: expected {wanted}, got {got}");
+        }
     }
 
     #[test]

@@ -119,7 +119,7 @@ pub(crate) struct Efficient {
 impl Efficient {
     fn new(rows: Vec<Row>, looks: Vec<Look>, batch: Fitted) -> Self {
         let seeds = n_seeds(&rows);
-        let critical = |loss: f64| batch.best.loss(loss, 1.0);
+        let critical = |loss: f64| batch_size::critical_at(&batch, loss);
         let point = |look: &Look| Point {
             x: look.params,
             y: s_min(look.step, look.batch_tokens, critical(look.loss)),
@@ -152,9 +152,18 @@ impl Efficient {
         Self { rows, looks, batch, curves, runs, loss, size }
     }
 
-    /// `(id, estimate)` of what the learning curves say.
+    /// `(id, estimate)` of what the learning curves say. Where they leave an exponent open, what would
+    /// follow from it is left out.
     fn of_curves(&self) -> Vec<(&'static str, Estimate)> {
         let Some(curves) = &self.curves else { return Vec::new() };
+        let of_exponents =
+            vec![("kap-18", curves.constant("alpha_N")), ("kap-19", curves.constant("alpha_S"))];
+        if let Some(key) = curves.open_exponent() {
+            tracing::warn!(
+                "{STUDY}: the learning curves do not identify {key}: nothing is derived from it"
+            );
+            return of_exponents;
+        }
         let alpha_b = 1.0 / self.batch.best.theta[1];
         let exponents = |fit: &Fit| (fit.theta[2], fit.theta[3]);
         let of = |value: &dyn Fn(f64, f64) -> f64| {
@@ -170,9 +179,7 @@ impl Efficient {
                 .into_iter()
                 .fold(0.0, f64::max)
         };
-        vec![
-            ("kap-18", curves.constant("alpha_N")),
-            ("kap-19", curves.constant("alpha_S")),
+        let derived = [
             ("kap-20", curves.constant("N_c")),
             ("kap-21", curves.constant("S_c")),
             ("kap-30", of(&|n, s| alpha_c(n, s, alpha_b))),
@@ -184,7 +191,8 @@ impl Efficient {
             ("kap-34", of(&|n, s| 100.0 * (1.0 - against(n, s).compute()))),
             ("kap-35", of(&wrong)),
             ("kap-52", of(&|n, s| 100.0 * (1.0 - steps_at_size(WRONG_SIZES[1], n, s)))),
-        ]
+        ];
+        of_exponents.into_iter().chain(derived).collect()
     }
 
     /// `(id, estimate)` of loss, size, batch, updates and tokens against `C_min`.
@@ -211,24 +219,27 @@ impl Efficient {
             power(&size.optima.iter().map(point).collect::<Vec<_>>())
                 .unwrap_or((f64::NAN, f64::NAN))
         };
-        let b_crit = |loss: f64| self.batch.best.loss(loss, 1.0);
+        let b_crit = |loss: f64| batch_size::critical_at(&self.batch, loss);
         let tokens = |c: f64, n: f64| c / (6.0 * n);
         let none = [f64::NAN; 2];
-        for (id, exponent, constant) in [
+        let mut laws = vec![
             ("", "kap-26", law(&|_, n, _| n)),
-            ("kap-23", "kap-27", law(&|_, _, loss| b_crit(loss))),
-            ("kap-24", "kap-28", law(&|c, n, loss| tokens(c, n) / b_crit(loss))),
             ("", "kap-29", law(&|c, n, _| tokens(c, n))),
             ("", "kap-46", law(&|c, n, _| 2.0 * tokens(c, n))),
-        ]
-        .map(|(id, of_constant, (k, c))| (id, k, (of_constant, c)))
-        {
+        ];
+        // Batch and updates only where the critical batch was measured at the losses of the best sizes.
+        let losses = batch_size::measured(&self.batch);
+        if size.optima.iter().all(|o| losses.contains(&o.loss)) {
+            laws.push(("kap-23", "kap-27", law(&|_, _, loss| b_crit(loss))));
+            laws.push(("kap-24", "kap-28", law(&|c, n, loss| tokens(c, n) / b_crit(loss))));
+        }
+        for (exponent, constant, (k, at_one)) in laws {
             let method = format!("least squares through {} optima, no interval", size.optima.len());
             let plain = |value| super::estimate(value, none, seeds, self.rows.len(), &method);
-            if !id.is_empty() {
-                found.push((id, plain(exponent)));
+            if !exponent.is_empty() {
+                found.push((exponent, plain(k)));
             }
-            found.push((constant.0, plain(constant.1)));
+            found.push((constant, plain(at_one)));
         }
         found
     }

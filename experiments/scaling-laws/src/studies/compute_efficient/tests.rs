@@ -1,5 +1,8 @@
 //! Runs that obey Kaplan's laws give his constants back.
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use super::*;
 use crate::rows::tests::row;
 
@@ -11,7 +14,7 @@ const BATCH: f64 = 524_288.0;
 
 /// `B_crit` without noise, as `batch-size` would measure it.
 fn batch() -> Fitted {
-    let points = (0..12).map(|i| {
+    let points = (0..14).map(|i| {
         let loss = 2.0 + 0.3 * f64::from(i);
         Point { x: loss, y: 1.0, loss: B_STAR / loss.powf(1.0 / ALPHA_B) }
     });
@@ -103,4 +106,22 @@ fn larger_models_take_fewer_updates_to_one_loss() {
     let slope = slope_of_updates(&[1000, 4000, 16_000].map(curve).into()).unwrap();
     assert!((slope - 0.4).abs() < 0.01, "expected 0.4, got {slope}");
     assert_eq!(slope_of_updates(&[(1000, vec![(1.0, 3.0)])].into()), None);
+}
+
+#[test]
+fn nothing_is_derived_from_exponents_that_the_curves_leave_open() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    // Losses that no updates lower.
+    let look = |i: u32, loss: f64| Look {
+        params: 1e6 * 10_f64.powi((i % 4) as i32),
+        seed: u64::from(i / 4 % 3),
+        batch_tokens: BATCH,
+        step: 1000.0 + 100.0 * f64::from(i / 12),
+        loss,
+    };
+    let mut looks: Vec<Look> = (0..120).map(|i| look(i, 3.0 + rng.random::<f64>())).collect();
+    looks.sort_by_key(|look| (look.params as u64, look.seed, look.step as u64));
+    let found = Efficient::new(Vec::new(), looks, batch()).of_curves();
+    let ids: Vec<_> = found.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, ["kap-18", "kap-19"]);
 }
