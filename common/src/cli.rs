@@ -1,7 +1,7 @@
 //! The command line all binaries share.
 //!
-//! A binary flattens [`Command`] into its own verbs and hands it to [`execute`]; [`exit`] turns what
-//! comes back into the exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.
+//! A binary hands its own verbs to [`main`], which adds the shared ones ([`Command`]) and turns what comes
+//! back into the exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use anyhow::Context as _;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
@@ -31,10 +32,38 @@ mod redraw;
 
 pub use args::{Command, CompareArgs, DataArgs, FiguresArgs, Places, RunArgs, VerifyArgs};
 
+#[derive(Parser)]
+#[command(version)]
+struct Cli<Own: Subcommand> {
+    #[command(subcommand)]
+    verb: Verb<Own>,
+}
+
+#[derive(Subcommand)]
+enum Verb<Own: Subcommand> {
+    #[command(flatten)]
+    Shared(Box<Command>),
+    #[command(flatten)]
+    Own(Own),
+}
+
+/// Carries out the command line: a shared verb, or by `own` one of the experiment's (`Infallible` where it has none).
+pub fn main<Own: Subcommand>(
+    experiment: &'static Experiment,
+    own: impl FnOnce(Own) -> anyhow::Result<()>,
+) -> ExitCode {
+    let mut cli = Cli::<Own>::command().name(experiment.name).about(experiment.about);
+    let parsed = Cli::<Own>::from_arg_matches(&cli.get_matches_mut());
+    match parsed.unwrap_or_else(|error| error.format(&mut cli).exit()).verb {
+        Verb::Shared(command) => exit(|| execute(experiment, *command)),
+        Verb::Own(verb) => exit(|| own(verb)),
+    }
+}
+
 /// Carries out one of the shared verbs.
 ///
 /// # Errors
-/// What the verb says; [`exit`] prints it.
+/// What the verb says; [`main`] prints it.
 pub fn execute(experiment: &'static Experiment, command: Command) -> anyhow::Result<()> {
     match command {
         Command::List => list::list(experiment),
@@ -77,7 +106,7 @@ pub fn execute(experiment: &'static Experiment, command: Command) -> anyhow::Res
 }
 
 /// Runs a binary's body and turns its result into the exit code, printing the chain of an error once.
-pub fn exit(body: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+fn exit(body: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     let Err(error) = body() else { return ExitCode::SUCCESS };
     if let Some(stopped) = interrupt::cause(&error) {
         let code = ExitCode::from(stopped.exit_code);

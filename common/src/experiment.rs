@@ -152,3 +152,14 @@ macro_rules! built_from {
         (env!("LANDMARKS_COMMIT"), matches!(env!("LANDMARKS_DIRTY").as_bytes(), b"true"))
     };
 }
+
+/// The presets of these names: `presets/<name>.toml` beside the crate's `src`.
+#[macro_export]
+macro_rules! presets {
+    ($($name:literal),+) => {
+        &[$($crate::preset::Source {
+            name: $name,
+            text: include_str!(concat!("../presets/", $name, ".toml")),
+        }),+]
+    };
+}

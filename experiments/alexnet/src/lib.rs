@@ -2,7 +2,6 @@
 #![warn(missing_docs)]
 
 use common::experiment::{Experiment, Study};
-use common::preset::Source;
 
 pub mod cifar;
 pub mod class_index;
@@ -33,12 +32,7 @@ pub static ALEXNET: Experiment = Experiment {
     about: "AlexNet: Krizhevsky, Sutskever & Hinton, ImageNet Classification with Deep Convolutional \
             Neural Networks, NIPS 2012",
     claims: include_str!("../claims.csv"),
-    presets: &[
-        Source { name: "smoke", text: include_str!("../presets/smoke.toml") },
-        Source { name: "laptop", text: include_str!("../presets/laptop.toml") },
-        Source { name: "overnight", text: include_str!("../presets/overnight.toml") },
-        Source { name: "paper", text: include_str!("../presets/paper.toml") },
-    ],
+    presets: common::presets!("smoke", "laptop", "overnight", "paper"),
     studies: &[
         Study {
             name: "relu-vs-tanh",

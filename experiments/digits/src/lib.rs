@@ -3,7 +3,6 @@
 #![warn(missing_docs)]
 
 use common::experiment::{Experiment, Study};
-use common::preset::Source;
 
 pub mod conjugate_gradients;
 pub mod data;
@@ -30,12 +29,7 @@ pub static DIGITS: Experiment = Experiment {
     about: "Digits: Hinton & Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, Science 2006, what \
             went before (Hinton, Osindero & Teh 2006) and after (Martens 2010, Sutskever et al. 2013)",
     claims: include_str!("../claims.csv"),
-    presets: &[
-        Source { name: "smoke", text: include_str!("../presets/smoke.toml") },
-        Source { name: "laptop", text: include_str!("../presets/laptop.toml") },
-        Source { name: "overnight", text: include_str!("../presets/overnight.toml") },
-        Source { name: "paper", text: include_str!("../presets/paper.toml") },
-    ],
+    presets: common::presets!("smoke", "laptop", "overnight", "paper"),
     studies: &[
         Study {
             name: deep_belief_net::STUDY,
@@ -71,6 +65,8 @@ pub static DIGITS: Experiment = Experiment {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use common::preset::Source;
 
     use super::*;
 

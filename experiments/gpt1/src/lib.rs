@@ -3,7 +3,6 @@
 #![warn(missing_docs)]
 
 use common::experiment::{Experiment, Study};
-use common::preset::Source;
 
 pub use common::nn::{language_model as model, lstm};
 
@@ -29,12 +28,7 @@ pub static GPT1: Experiment = Experiment {
     about: "GPT-1: Radford, Narasimhan, Salimans & Sutskever, Improving Language Understanding by Generative \
             Pre-Training, 2018",
     claims: include_str!("../claims.csv"),
-    presets: &[
-        Source { name: "smoke", text: include_str!("../presets/smoke.toml") },
-        Source { name: "laptop", text: include_str!("../presets/laptop.toml") },
-        Source { name: "overnight", text: include_str!("../presets/overnight.toml") },
-        Source { name: "paper", text: include_str!("../presets/paper.toml") },
-    ],
+    presets: common::presets!("smoke", "laptop", "overnight", "paper"),
     studies: &[
         Study {
             name: rates::STUDY,

@@ -2,28 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use common::cli;
 use gpt1::{GPT1, verbs};
 
-#[derive(Parser)]
-#[command(version, about = GPT1.about)]
-struct Cli {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Subcommand)]
-enum Verb {
-    #[command(flatten)]
-    Shared(cli::Command),
-    #[command(flatten)]
-    Own(verbs::Verb),
-}
-
 fn main() -> ExitCode {
-    match Cli::parse().verb {
-        Verb::Shared(command) => cli::exit(|| cli::execute(&GPT1, command)),
-        Verb::Own(verb) => cli::exit(|| verbs::execute(verb)),
-    }
+    common::cli::main(&GPT1, verbs::execute)
 }

@@ -2,7 +2,6 @@
 #![warn(missing_docs)]
 
 use common::experiment::{Experiment, Study};
-use common::preset::Source;
 
 pub mod best_of;
 pub mod data;
@@ -30,12 +29,7 @@ pub static RLHF: Experiment = Experiment {
     about: "RLHF: Ziegler et al., Fine-Tuning Language Models from Human Preferences, 2019, and what followed: Stiennon \
             et al. 2020, Ouyang et al. 2022, Gao et al. 2022",
     claims: include_str!("../claims.csv"),
-    presets: &[
-        Source { name: "smoke", text: include_str!("../presets/smoke.toml") },
-        Source { name: "laptop", text: include_str!("../presets/laptop.toml") },
-        Source { name: "overnight", text: include_str!("../presets/overnight.toml") },
-        Source { name: "paper", text: include_str!("../presets/paper.toml") },
-    ],
+    presets: common::presets!("smoke", "laptop", "overnight", "paper"),
     studies: &[
         Study {
             name: base::STUDY,

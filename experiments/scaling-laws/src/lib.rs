@@ -2,7 +2,6 @@
 #![warn(missing_docs)]
 
 use common::experiment::{Experiment, Study};
-use common::preset::Source;
 
 pub mod counts;
 pub mod efficiency;
@@ -29,12 +28,7 @@ pub static SCALING_LAWS: Experiment = Experiment {
     about: "Scaling laws: Kaplan et al., Scaling Laws for Neural Language Models, 2020, and Hoffmann et al., Training \
             Compute-Optimal Large Language Models, 2022",
     claims: include_str!("../claims.csv"),
-    presets: &[
-        Source { name: "smoke", text: include_str!("../presets/smoke.toml") },
-        Source { name: "laptop", text: include_str!("../presets/laptop.toml") },
-        Source { name: "overnight", text: include_str!("../presets/overnight.toml") },
-        Source { name: "paper", text: include_str!("../presets/paper.toml") },
-    ],
+    presets: common::presets!("smoke", "laptop", "overnight", "paper"),
     studies: &[
         Study {
             name: joint_fit::STUDY,

@@ -3,7 +3,6 @@
 #![warn(missing_docs)]
 
 use common::experiment::{Experiment, Study};
-use common::preset::Source;
 
 pub mod clamping;
 pub mod compress;
@@ -35,12 +34,7 @@ pub static SENTIMENT_NEURON: Experiment = Experiment {
     about: "The sentiment neuron: Radford, Jozefowicz & Sutskever, Learning to Generate Reviews and Discovering \
             Sentiment, 2017",
     claims: include_str!("../claims.csv"),
-    presets: &[
-        Source { name: "smoke", text: include_str!("../presets/smoke.toml") },
-        Source { name: "laptop", text: include_str!("../presets/laptop.toml") },
-        Source { name: "overnight", text: include_str!("../presets/overnight.toml") },
-        Source { name: "paper", text: include_str!("../presets/paper.toml") },
-    ],
+    presets: common::presets!("smoke", "laptop", "overnight", "paper"),
     studies: &[
         Study {
             name: language_model::STUDY,

@@ -1,6 +1,5 @@
 //! A place of its own for each test: text, cache and results, and the binary started on them.
 
-use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -43,16 +42,6 @@ impl Place {
     pub(crate) fn on_text(&self, verb: &str, args: &[&str]) -> Command {
         let fixed = [verb, "--preset", "smoke", "--threads", "1", "--device", "cpu", "--offline"];
         self.command(&[&fixed[..], &SETS, args].concat())
-    }
-
-    /// The only preset folder below the results.
-    pub(crate) fn results(&self) -> PathBuf {
-        let root = self.path("results/scaling-laws");
-        let mut folders: Vec<PathBuf> =
-            fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).collect();
-        folders.retain(|path| path.is_dir());
-        assert_eq!(folders.len(), 1, "{folders:?}");
-        folders.remove(0)
     }
 
     /// Every `run.json` of a study.
