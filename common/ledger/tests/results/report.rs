@@ -208,7 +208,7 @@ fn every_check_box_hides_rows_by_style_alone() {
     assert_eq!(boxes, ["reproduced", "trend", "not_run", "overnight", "laptop", "changed"]);
     for name in boxes {
         let classes = [format!(".is-{name}"), format!(".at-{name}")];
-        let rule = format!("body:has(#show-{name}:not(:checked)) ");
+        let rule = format!("#claims:has(#show-{name}:not(:checked)) ~ section ");
         let hidden = page.split(&rule).nth(1).unwrap_or_else(|| panic!("no style for {name}"));
         assert!(classes.iter().any(|class| hidden.starts_with(class.as_str())), "{name}");
         let class = if hidden.starts_with(".is-") { "is" } else { "at" };
