@@ -71,7 +71,7 @@ lint: setup ## check formatting and lints
 	@$(cargo) clippy --release --workspace --all-targets -- -D warnings
 
 bench: setup ## time the hot paths beside PyTorch, and write results/bench.md
-	@for table in run data_parallel photos tokenizer language_model fits small_models rlhf; do $(clean) bench/$$table; done
+	@for table in deep_nets run data_parallel photos tokenizer language_model fits small_models rlhf; do $(clean) bench/$$table; done
 	@$(call build,ledger)
 	@$(bin)/ledger report
 

@@ -241,7 +241,7 @@ impl Units {
     fn through(self, change: &Tensor, ys: &Tensor) -> Tensor {
         match self {
             Self::Linear => change.shallow_clone(),
-            Self::Logistic => change * ys * (1.0 - ys),
+            Self::Logistic => Tensor::sigmoid_backward(change, ys),
             Self::Softmax => unreachable!("only the output is a softmax"),
         }
     }
