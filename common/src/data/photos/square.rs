@@ -1,14 +1,14 @@
 //! A picture of any size to `side × side`: the short side to `side`, then the centre.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::CropBox;
 use image::RgbImage;
+
+use super::resize::resize;
 
 /// Writes the centre square of `picture`, resized, to `out: [side, side, 3]`.
 ///
-/// The filter is the triangle ("bilinear") widened to the scale, so that nothing aliases: what Pillow and
-/// torchvision do by default. Only the square is resized, which is the same as to resize all and cut
-/// afterwards, to within the rounding of the long side to whole pixels.
+/// Only the square is resized, which is the same as to resize all and cut afterwards, to within the rounding of the
+/// long side to whole pixels.
 ///
 /// Source: Krizhevsky et al. 2012, section 2. Differs: the paper names no filter.
 ///
@@ -26,17 +26,10 @@ pub fn square(picture: &RgbImage, side: usize, out: &mut [u8]) {
         }
         return;
     }
-    let source = ImageRef::new(width, height, picture.as_raw(), PixelType::U8x3)
-        .expect("a picture has three levels a pixel");
-    let mut target = Image::from_slice_u8(side as u32, side as u32, out, PixelType::U8x3)
-        .expect("`out` is side × side × 3");
     let edge = |length: u32| f64::from(length - short) / 2.0;
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .crop(edge(width), edge(height), f64::from(short), f64::from(short));
-    Resizer::new()
-        .resize(&source, &mut target, &options)
-        .expect("both hold levels of one kind, and the square lies inside the picture");
+    let short = f64::from(short);
+    let centre = CropBox { left: edge(width), top: edge(height), width: short, height: short };
+    resize(picture, centre, out, side as u32, side as u32);
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! From a picture to a network's input.
 
-use common::data::photos::square;
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use common::data::photos::{resized, square};
 use image::RgbImage;
 use tch::{Kind, Tensor};
 
@@ -63,16 +61,12 @@ pub(crate) fn torchvision_square(picture: &RgbImage, side: usize, out: &mut [u8]
     let short = width.min(height);
     let sized = |length: u32| (u64::from(SHORT) * u64::from(length) / u64::from(short)) as u32;
     let (wide, high) = (sized(width), sized(height));
-    let source = ImageRef::new(width, height, picture.as_raw(), PixelType::U8x3)
-        .expect("a picture has three levels a pixel");
-    let mut resized = Image::new(wide, high, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    Resizer::new().resize(&source, &mut resized, &options).expect("both hold levels of one kind");
+    let resized = resized(picture, wide, high);
     // Python's round(), to the even number from a half.
     let edge = |length: u32| (f64::from(length - CROP) / 2.0).round_ties_even() as usize;
     let around = (SHORT - CROP) as usize / 2;
     let (top, left) = (edge(high) - around, edge(wide) - around);
-    let rows = resized.buffer().chunks_exact(wide as usize * 3).skip(top);
+    let rows = resized.as_raw().chunks_exact(wide as usize * 3).skip(top);
     for (row, out) in rows.zip(out.chunks_exact_mut(side * 3)) {
         out.copy_from_slice(&row[left * 3..(left + side) * 3]);
     }
