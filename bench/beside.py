@@ -78,6 +78,19 @@ def rate(seconds, f):
             return n / elapsed
 
 
+def timed(parser):
+    """The arguments of a program that times PyTorch, after it has its threads; as `Timed` in common/src/bench.rs."""
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    args = parser.parse_args()
+    import torch # what starts such programs runs without it
+    torch.set_num_threads(args.threads)
+    torch.set_num_interop_threads(1)
+    torch.manual_seed(0)
+    return args
+
+
 def our_binary(package, name):
     """Builds the benchmark `name` of `package` and returns its path."""
     # With the whole workspace's features, so that nothing is built twice.

@@ -9,9 +9,11 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.func import functional_call, linearize, vjp
 
-from beside import rate
+from beside import rate, timed
 
 WIDTHS = [784, 1000, 500, 250, 30]
+# Pictures of an update by contrastive divergence, of one with momentum, of a product with the Gauss–Newton matrix.
+MACHINE_BATCH, MOMENTUM_BATCH, CHUNK = 100, 200, 2500
 
 
 def autoencoder():
@@ -45,7 +47,7 @@ def contrasts(compiled):
     step = torch.compile(contrast) if compiled else contrast
     weight, visible, hidden = torch.randn(784, 1000) * 0.01, torch.zeros(784), torch.zeros(1000)
     velocity = [torch.zeros_like(x) for x in (weight, visible, hidden)]
-    xs = torch.rand(args.machine_batch, 784)
+    xs = torch.rand(MACHINE_BATCH, 784)
     step(weight, visible, hidden, velocity, xs)  # compiles, outside the time
     return rate(args.seconds, lambda: step(weight, visible, hidden, velocity, xs).item())
 
@@ -56,7 +58,7 @@ def updates(compiled):
     if compiled:
         loss_of = torch.compile(loss_of)
     opt = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, nesterov=True, fused=True)
-    xs = torch.rand(args.momentum_batch, 784)
+    xs = torch.rand(MOMENTUM_BATCH, 784)
 
     def update():
         opt.zero_grad()
@@ -69,43 +71,40 @@ def updates(compiled):
     return rate(args.seconds, update)
 
 
+def curvature_of(logits):
+    """Second derivatives of the loss by the logits, which are a diagonal."""
+    ys = torch.sigmoid(logits)
+    return ys * (1 - ys) / len(logits)
+
+
 def products(how):
     """Products with the Gauss–Newton matrix after one pass of the chunk."""
-    net, xs = autoencoder(), torch.rand(args.chunk, 784)
+    net, xs = autoencoder(), torch.rand(CHUNK, 784)
     parameters = {name: x.detach() for name, x in net.named_parameters()}
     direction = {name: torch.randn_like(x) for name, x in parameters.items()}
     logits_of = lambda parameters: functional_call(net, parameters, (xs,))
-    logits, back = vjp(logits_of, parameters)
-    ys = torch.sigmoid(logits)
-    curvature = ys * (1 - ys) / len(xs)
     if how == "linearize":
+        logits, back = vjp(logits_of, parameters)
+        curvature = curvature_of(logits)
         _, forth = linearize(logits_of, parameters)
         product = lambda: back(curvature * forth(direction))
     else:
         # The derivative in a direction as the gradient of a gradient.
         leaves = {name: x.clone().requires_grad_() for name, x in parameters.items()}
+        logits = logits_of(leaves)
+        curvature = curvature_of(logits.detach())
         cotangent = torch.zeros_like(logits, requires_grad=True)
-        out = logits_of(leaves)
-        gradients = torch.autograd.grad(out, list(leaves.values()), cotangent, create_graph=True)
+        gradients = torch.autograd.grad(logits, list(leaves.values()), cotangent, create_graph=True)
 
         def product():
             tangent, = torch.autograd.grad(gradients, cotangent, list(direction.values()), retain_graph=True)
-            return torch.autograd.grad(out, list(leaves.values()), curvature * tangent, retain_graph=True)
+            return torch.autograd.grad(logits, list(leaves.values()), curvature * tangent, retain_graph=True)
 
     product()
     return rate(args.seconds, product)
 
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--seconds", type=float, default=2.0)
-parser.add_argument("--machine-batch", type=int, default=100)
-parser.add_argument("--momentum-batch", type=int, default=200)
-parser.add_argument("--chunk", type=int, default=2500)
-args = parser.parse_args()
-torch.set_num_threads(args.threads)
-torch.set_num_interop_threads(1)
-torch.manual_seed(0)
+args = timed(argparse.ArgumentParser())
 compiled = {"eager": False, "compile": True}
 print(json.dumps({
     "contrasts_per_s": {mode: contrasts(on) for mode, on in compiled.items()},

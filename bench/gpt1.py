@@ -9,7 +9,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from beside import rate
+from beside import rate, timed
 
 BEGUN = 16
 
@@ -48,7 +48,6 @@ class Net(nn.Module):
 
 def training(args, compiled):
     """Tokens per second of whole updates: loss, gradients, clipping, AdamW."""
-    torch.manual_seed(0)
     net = Net(args)
     run = torch.compile(net) if compiled else net
     matrices = [p for p in net.parameters() if p.dim() > 1]
@@ -111,13 +110,8 @@ parser.add_argument("--width", type=int, default=256)
 parser.add_argument("--vocab", type=int, default=8192)
 parser.add_argument("--time", type=int, default=256)
 parser.add_argument("--batch", type=int, default=16)
-parser.add_argument("--precision", default="fp32")
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--seconds", type=float, default=2.0)
 parser.add_argument("--generate", nargs="*", default=[], help="texts at once x tokens to write of each")
-args = parser.parse_args()
-torch.set_num_threads(args.threads)
-torch.set_num_interop_threads(1)
+args = timed(parser)
 rates = {"eager": training(args, False)}
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 rates["torch.compile"] = training(args, True)

@@ -7,7 +7,7 @@ import json
 import torch
 import torch.nn.functional as F
 
-from beside import rate
+from beside import rate, timed
 
 
 def response_norm(xs):
@@ -43,13 +43,7 @@ def milliseconds(args, forward, xs, parameters, compiled):
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--layer", choices=("lrn", "local"), required=True)
-parser.add_argument("--precision", default="fp32")
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--seconds", type=float, default=2.0)
-args = parser.parse_args()
-torch.set_num_threads(args.threads)
-torch.set_num_interop_threads(1)
-torch.manual_seed(0)
+args = timed(parser)
 
 kind = torch.bfloat16 if args.precision == "bf16" else torch.float32
 if args.layer == "lrn":

@@ -9,7 +9,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from beside import rate
+from beside import rate, timed
 
 VOCAB, EMBEDDING = 256, 64
 
@@ -49,7 +49,6 @@ class Net(nn.Module):
 
 def training(args, cell):
     """Bytes per second of whole updates: loss, gradients, clipping, Adam, the state carried on."""
-    torch.manual_seed(0)
     net = Net(args.hidden)
     opt = torch.optim.Adam(net.parameters(), lr=5e-4, fused=True)
     texts = [torch.randint(VOCAB, (args.batch, args.time + 1)) for _ in range(8)]
@@ -94,12 +93,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--hidden", type=int, default=512)
 parser.add_argument("--batch", type=int, default=64)
 parser.add_argument("--time", type=int, default=128)
-parser.add_argument("--precision", default="fp32")
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--seconds", type=float, default=2.0)
-args = parser.parse_args()
-torch.set_num_threads(args.threads)
-torch.set_num_interop_threads(1)
+args = timed(parser)
 # All 128 steps as one graph take the compiler many minutes; a step is what it can fuse.
 modes = {"eager": cell, "compiled step": torch.compile(cell)}
 print(json.dumps({

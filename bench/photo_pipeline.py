@@ -9,12 +9,12 @@ import time
 import torch
 from torchvision import datasets, transforms
 
+from beside import timed
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--folder", required=True)
 parser.add_argument("--batch", type=int, default=128)
-parser.add_argument("--seconds", type=float, default=2.0)
-args = parser.parse_args()
-torch.set_num_threads(1)
+args = timed(parser)
 steps = [
     transforms.Resize(256),
     transforms.CenterCrop(256),

@@ -9,7 +9,7 @@ import torch
 import torch.nn as nn
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 
-from beside import rate
+from beside import rate, timed
 
 TEMPERATURE, BETA, CLIP, VALUE, LAMBDA = 0.7, 0.15, 0.2, 0.1, 0.95
 
@@ -50,13 +50,9 @@ def advantages(rewards, values):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name, default in dict(layers=4, width=192, heads=6, vocab=4096, query=8, response=24, batch=64, threads=1).items():
+    for name, default in dict(layers=4, width=192, heads=6, vocab=4096, query=8, response=24, batch=64).items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--seconds", type=float, default=2.0)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.set_num_interop_threads(1)
-    torch.manual_seed(0)
+    args = timed(parser)
     config = GPT2Config(
         vocab_size=args.vocab, n_positions=args.query + args.response, n_embd=args.width, n_layer=args.layers,
         n_head=args.heads, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None,

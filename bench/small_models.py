@@ -8,7 +8,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from beside import rate
+from beside import rate, timed
 
 
 class Block(nn.Module):
@@ -48,7 +48,6 @@ class Net(nn.Module):
 
 def training(args, compile_loss, compile_step):
     """Tokens per second of whole updates: loss, gradients, clipping, Adam."""
-    torch.manual_seed(0)
     net = Net(args)
     loss_of = torch.compile(net) if compile_loss else net
     # Fused is PyTorch's fastest Adam on a CPU; compiled, the loop over variables is.
@@ -79,10 +78,7 @@ parser.add_argument("--head", type=int, default=16)
 parser.add_argument("--vocab", type=int, default=256)
 parser.add_argument("--time", type=int, default=64)
 parser.add_argument("--batch", type=int, default=16)
-parser.add_argument("--seconds", type=float, default=2.0)
-args = parser.parse_args()
-torch.set_num_threads(1)
-torch.set_num_interop_threads(1)
+args = timed(parser)
 print(json.dumps({"tokens_per_s": {
     "eager": training(args, False, False),
     "compile": training(args, True, False),

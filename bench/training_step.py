@@ -14,6 +14,8 @@ import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 
+from beside import timed
+
 
 class Figure1(nn.Module):
     """Three convolutions and a fully connected layer, the net of Figure 1."""
@@ -75,7 +77,6 @@ class AlexNet(nn.Module):
 
 
 def images_per_s(args, channels_last, compiled):
-    torch.manual_seed(0)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     net = NETS[args.net]().to(memory_format=layout)
     groups = [
@@ -135,13 +136,8 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--net", choices=NETS, default="figure-1")
 parser.add_argument("--pictures", type=int, default=2048)
 parser.add_argument("--batch", type=int, default=128)
-parser.add_argument("--precision", default="fp32")
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--seconds", type=float, default=2.0)
 parser.add_argument("--only", help="time this mode alone: its process then shows the mode's own memory")
-args = parser.parse_args()
-torch.set_num_threads(args.threads)
-torch.set_num_interop_threads(1)
+args = timed(parser)
 if WORLD > 1:
     dist.init_process_group("gloo")
 modes = {

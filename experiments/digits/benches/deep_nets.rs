@@ -15,20 +15,17 @@ use tch::{Device, Kind, Tensor};
 
 /// Source: Hinton & Salakhutdinov 2006, the autoencoder of MNIST.
 const WIDTHS: [i64; 5] = [784, 1000, 500, 250, 30];
+/// Pictures of an update by contrastive divergence.
+const MACHINE_BATCH: i64 = 100;
+/// Pictures of an update with momentum.
+const MOMENTUM_BATCH: i64 = 200;
+/// Pictures of a product with the Gauss–Newton matrix.
+const CHUNK: i64 = 2500;
 
 #[derive(Parser)]
 struct Args {
     #[command(flatten)]
     timed: Timed,
-    /// Pictures of an update by contrastive divergence
-    #[arg(long, default_value_t = 100)]
-    machine_batch: i64,
-    /// Pictures of an update with momentum
-    #[arg(long, default_value_t = 200)]
-    momentum_batch: i64,
-    /// Pictures of a product with the Gauss–Newton matrix
-    #[arg(long, default_value_t = 2500)]
-    chunk: i64,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -42,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     let mut stack = Stack::new(&vs.root(), &WIDTHS, Top::Code, 0.01);
     let cfg = Config {
         epochs: 10,
-        batch: args.machine_batch as usize,
+        batch: MACHINE_BATCH as usize,
         lr: 0.1,
         linear_lr: 0.001,
         momentum: 0.9,
@@ -51,7 +48,7 @@ fn main() -> anyhow::Result<()> {
         weight_decay: 2e-4,
         std: 0.01,
     };
-    let xs = pictures(args.machine_batch);
+    let xs = pictures(MACHINE_BATCH);
     let contrasts_per_s = rate(seconds, || {
         let error = stack.update(0, &xs, &cfg, cfg.first_epochs);
         anyhow::ensure!(error.is_finite(), "the error is not finite");
@@ -59,7 +56,7 @@ fn main() -> anyhow::Result<()> {
     })?;
 
     let net = Net::autoencoder(&WIDTHS);
-    let (mut theta, xs) = (net.sparse(15, Device::Cpu), pictures(args.momentum_batch));
+    let (mut theta, xs) = (net.sparse(15, Device::Cpu), pictures(MOMENTUM_BATCH));
     let mut velocity = theta.zeros_like();
     let updates_per_s = rate(seconds, || {
         let gradient = |theta: &Tensor| net.gradient(theta, &xs, &xs);
@@ -68,14 +65,14 @@ fn main() -> anyhow::Result<()> {
         Ok(())
     })?;
     let share = share_of_gemm(
-        updates_per_s * args.momentum_batch as f64,
+        updates_per_s * MOMENTUM_BATCH as f64,
         net.multiply_adds(),
         seconds,
         precision,
     )?;
 
     // As in a search by conjugate gradients: one pass of the chunk, then product after product.
-    let pass = net.forward(&theta, &pictures(args.chunk));
+    let pass = net.forward(&theta, &pictures(CHUNK));
     let direction = theta.randn_like();
     let products_per_s = rate(seconds, || -> Result<(), Infallible> {
         drop(net.gauss_newton(&theta, &pass, &direction));

@@ -9,7 +9,7 @@
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use crate::net::Units;
+use crate::net::{Units, add_scaled};
 use crate::pretrain::Stack;
 use crate::rbm::{Rbm, Visible};
 
@@ -48,8 +48,8 @@ impl Way {
     fn learn(&mut self, xs: &Tensor, ys: &Tensor, lr: f64) {
         let rate = lr / xs.size()[0] as f64;
         let apart = ys - self.probabilities(xs);
-        self.weight += xs.tr().mm(&apart) * rate;
-        self.bias += apart.sum_dim_intlist(0, false, None::<Kind>) * rate;
+        add_scaled(&mut self.weight, rate, &xs.tr().mm(&apart));
+        add_scaled(&mut self.bias, rate, &apart.sum_dim_intlist(0, false, None::<Kind>));
     }
 }
 
@@ -116,9 +116,9 @@ impl Dbn {
         for (way, pair) in self.recognition.iter_mut().rev().zip(sleep.windows(2)) {
             way.learn(&pair[1], &pair[0], lr);
         }
-        self.top.weight += contrast.direction.weight * lr;
-        self.top.visible += contrast.direction.visible * lr;
-        self.top.hidden += contrast.direction.hidden * lr;
+        add_scaled(&mut self.top.weight, lr, &contrast.direction.weight);
+        add_scaled(&mut self.top.visible, lr, &contrast.direction.visible);
+        add_scaled(&mut self.top.hidden, lr, &contrast.direction.hidden);
         contrast.error
     }
 

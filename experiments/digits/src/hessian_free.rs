@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::net::{Net, Pass};
+use crate::net::{Net, Pass, add_scaled};
 
 pub mod cg;
 
@@ -105,7 +105,7 @@ impl Problem<'_> {
             let share = xs.size()[0] as f64 / n;
             let (loss, gradient) = self.net.gradient(theta, &xs, &xs);
             sum.0 += loss * share;
-            sum.1 += gradient * share;
+            add_scaled(&mut sum.1, share, &gradient);
         }
         sum
     }
@@ -183,7 +183,7 @@ pub fn update(
     if !enough(after, rate) {
         (rate, after) = (0.0, before);
     }
-    *theta += step * rate;
+    add_scaled(theta, rate, step);
     last.copy_(end);
 
     // In forward passes a gradient costs three, a Gauss–Newton product four, squared gradients two; the chunk is passed

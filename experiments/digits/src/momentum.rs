@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::net::add_scaled;
+
 /// Where the gradient is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -80,11 +82,18 @@ pub fn update(
 ) -> f64 {
     *velocity *= momentum;
     let (loss, g) = match form {
-        Form::Cm => gradient(theta),
-        Form::Nag => gradient(&(&*theta + &*velocity)),
+        Form::Cm => {
+            let found = gradient(theta);
+            *theta += &*velocity;
+            found
+        }
+        Form::Nag => {
+            *theta += &*velocity;
+            gradient(theta)
+        }
     };
-    *velocity -= g * lr;
-    *theta += &*velocity;
+    add_scaled(velocity, -lr, &g);
+    add_scaled(theta, -lr, &g);
     loss
 }
 

@@ -145,18 +145,14 @@ impl Net {
         let loss = self.loss(&pass, targets);
         // The losses are the canonical ones of their units, so that this is the derivative.
         let delta = (&pass.output - targets) / n;
-        (
-            loss,
-            self.backward(theta, &pass, delta, |xs, delta| (xs.tr().mm(delta), delta.sum_rows())),
-        )
+        (loss, self.backward(theta, &pass, delta, Layer::put_gradient))
     }
 
     /// Sum over the cases of the squared gradient of each case's loss, `[P]`.
     pub fn squared_gradients(&self, theta: &Tensor, pass: &Pass, targets: &Tensor) -> Tensor {
         let delta = &pass.output - targets;
-        self.backward(theta, pass, delta, |xs, delta| {
-            let squared = delta.square();
-            (xs.square().tr().mm(&squared), squared.sum_rows())
+        self.backward(theta, pass, delta, |part, xs, delta| {
+            part.put_gradient(&xs.square(), &delta.square());
         })
     }
 
@@ -183,7 +179,7 @@ impl Net {
             Units::Softmax => ys * (&r_logits - (ys * &r_logits).sum_columns()),
             units => units.through(&r_logits, ys),
         };
-        self.backward(theta, pass, curved / n, |xs, delta| (xs.tr().mm(delta), delta.sum_rows()))
+        self.backward(theta, pass, curved / n, Layer::put_gradient)
     }
 
     /// Mean loss of a pass over its cases, nats.
@@ -201,30 +197,37 @@ impl Net {
         sum.double_value(&[]) / n
     }
 
-    /// Carries `delta: [N, out]`, a derivative by the output units' inputs, back through the layers; `of` makes a layer's
-    /// weights' and biases' parts out of its inputs and its units' deltas. `[P]`.
+    /// Carries `delta: [N, out]`, a derivative by the output units' inputs, back through the layers; `put` fills a layer's
+    /// part of the result with what it makes of its inputs and its units' deltas. `[P]`.
     fn backward(
         &self,
         theta: &Tensor,
         pass: &Pass,
         mut delta: Tensor,
-        of: impl Fn(&Tensor, &Tensor) -> (Tensor, Tensor),
+        put: impl Fn(&mut Layer, &Tensor, &Tensor),
     ) -> Tensor {
-        let mut parts = Vec::new();
+        let found = theta.empty_like();
+        let mut parts = self.layers(&found);
         for (i, layer) in self.layers(theta).iter().enumerate().rev() {
             let xs = &pass.inputs[i];
-            let (weight, bias) = of(xs, &delta);
-            parts.extend([bias, weight.flatten(0, -1)]);
+            put(&mut parts[i], xs, &delta);
             if i > 0 {
                 delta = self.units[i - 1].through(&delta.mm(&layer.weight.tr()), xs);
             }
         }
-        parts.reverse();
-        Tensor::cat(&parts, 0)
+        found
     }
 
     fn output_units(&self) -> Units {
         *self.units.last().expect("a net has a layer")
+    }
+}
+
+impl Layer {
+    /// Becomes the gradient of a layer with inputs `xs: [N, in]` and a derivative `delta: [N, out]` by what its units get.
+    fn put_gradient(&mut self, xs: &Tensor, delta: &Tensor) {
+        let _ = xs.tr().mm_out(&self.weight, delta);
+        self.bias.copy_(&delta.sum_rows());
     }
 }
 
@@ -245,6 +248,11 @@ impl Units {
             Self::Softmax => unreachable!("only the output is a softmax"),
         }
     }
+}
+
+/// `xs += by·ys`, with no tensor in between.
+pub(crate) fn add_scaled(xs: &mut Tensor, by: f64, ys: &Tensor) {
+    let _ = xs.addcmul_(ys, &Tensor::full([0_i64; 0], by, (ys.kind(), ys.device())));
 }
 
 /// The sums that the formulas above are full of.

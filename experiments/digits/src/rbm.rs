@@ -9,7 +9,7 @@
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
-use crate::net::Units;
+use crate::net::{Units, add_scaled};
 
 /// A machine; its tensors are those of the store it was made in.
 #[derive(Debug)]
@@ -157,12 +157,14 @@ impl Direction {
     /// The mean over `n` cases of the statistics of `data` less those of `fantasies`: visible `[N, V]` and hidden `[N, H]`
     /// units.
     pub fn between(data: (&Tensor, &Tensor), fantasies: (&Tensor, &Tensor), n: f64) -> Self {
-        let sum = |xs: Tensor| xs.sum_dim_intlist(0, false, None::<Kind>);
-        let weight = data.0.tr().mm(data.1) - fantasies.0.tr().mm(fantasies.1);
+        let sum = |xs: &Tensor| xs.sum_dim_intlist(0, false, None::<Kind>);
+        // One product of both: the matrix of weights is the largest thing here.
+        let visible = Tensor::cat(&[data.0, fantasies.0], 0);
+        let hidden = Tensor::cat(&[data.1 / n, fantasies.1 / -n], 0);
         Self {
-            weight: weight / n,
-            visible: sum(data.0 - fantasies.0) / n,
-            hidden: sum(data.1 - fantasies.1) / n,
+            weight: visible.tr().mm(&hidden),
+            visible: sum(&(data.0 - fantasies.0)) / n,
+            hidden: sum(&hidden),
         }
     }
 }
@@ -194,7 +196,8 @@ impl Velocity {
             (&mut rbm.hidden, &mut self.hidden, &up.hidden, 0.0),
         ] {
             *v *= momentum;
-            *v += (direction - &*w * decay) * lr;
+            add_scaled(v, lr, direction);
+            add_scaled(v, -lr * decay, w);
             *w += &*v;
         }
     }

@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::net::add_scaled;
+
 /// When to stop and what to keep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,8 +63,8 @@ pub fn solve(
             break; // at the minimum, or out of the digits that 32 bits have
         }
         let step = along / curvature;
-        x += &direction * step;
-        residual += &curved * step;
+        add_scaled(&mut x, step, &direction);
+        add_scaled(&mut residual, step, &curved);
         scaled = &residual / preconditioner;
         let before = along;
         along = dot(&residual, &scaled);
