@@ -8,8 +8,8 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use ledger::run::write_atomic;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 
 /// Writes rows as gzipped CSV, the file whole or not at all.
 ///
@@ -21,6 +21,14 @@ pub fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> anyhow::Result<()> {
     let mut gz = GzEncoder::new(Vec::new(), Compression::best());
     gz.write_all(&table.into_inner()?)?;
     Ok(write_atomic(path, &gz.finish()?)?)
+}
+
+/// Six decimals of a score are enough in a table: for `#[serde(serialize_with = "rounded")]`.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn rounded<S: Serializer>(score: &f64, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64((score * 1e6).round() / 1e6)
 }
 
 /// Reads what [`write_rows`] wrote.

@@ -73,20 +73,13 @@ impl Place {
 
     /// The folder of a station of the transformer in the cache.
     fn station(&self, step: u64) -> PathBuf {
-        let mut folders = vec![self.path("cache/checkpoints")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                let of_transformer = path.components().any(|c| c.as_os_str() == "transformer");
-                if of_transformer && path.ends_with(format!("stations/step-{step}")) {
-                    return path;
-                }
-                if path.is_dir() {
-                    folders.push(path);
-                }
-            }
-        }
-        panic!("no station of step {step}")
+        let files = testing::files(&self.path("cache/checkpoints"));
+        let mut folders = files.iter().filter_map(|file| file.parent());
+        let station = folders.find(|folder| {
+            let of_transformer = folder.components().any(|c| c.as_os_str() == "transformer");
+            of_transformer && folder.ends_with(format!("stations/step-{step}"))
+        });
+        station.unwrap_or_else(|| panic!("no station of step {step}")).to_owned()
     }
 }
 
@@ -170,7 +163,7 @@ fn a_stopped_fine_tuning_goes_on_and_ends_as_an_unbroken_one() {
     }
     unbroken.ok("finetune", &args);
     stop_after(&stopped, "finetune", &args, RUN, 3);
-    assert!(!stopped.results().join(RUN).join("predictions.csv").exists(), "it had ended");
+    assert!(!stopped.results().join(RUN).join("predictions.csv.gz").exists(), "it had ended");
     let mut again = args.to_vec();
     again.push("--resume");
     stopped.ok("finetune", &again);
@@ -178,7 +171,7 @@ fn a_stopped_fine_tuning_goes_on_and_ends_as_an_unbroken_one() {
     let (a, b) = (unbroken.results().join(RUN), stopped.results().join(RUN));
     assert_eq!(rows(&a).len(), 60);
     assert_eq!(rows(&a), rows(&b));
-    let predictions = |run: &Path| fs::read_to_string(run.join("predictions.csv")).unwrap();
+    let predictions = |run: &Path| fs::read(run.join("predictions.csv.gz")).unwrap();
     assert_eq!(predictions(&a), predictions(&b));
 }
 

@@ -73,20 +73,13 @@ impl Place {
 
     /// The folder of weights that a run left in the cache.
     fn weights(&self, study: &str, variant: &str) -> PathBuf {
-        let mut folders = vec![self.path("cache/checkpoints")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                let has = |name: &str| path.components().any(|c| c.as_os_str() == name);
-                if path.ends_with("weights") && has(study) && has(variant) {
-                    return path;
-                }
-                if path.is_dir() {
-                    folders.push(path);
-                }
-            }
-        }
-        panic!("no weights of {study} {variant}")
+        let files = testing::files(&self.path("cache/checkpoints"));
+        let mut folders = files.iter().filter_map(|file| file.parent());
+        let weights = folders.find(|folder| {
+            let has = |name: &str| folder.components().any(|c| c.as_os_str() == name);
+            folder.ends_with("weights") && has(study) && has(variant)
+        });
+        weights.unwrap_or_else(|| panic!("no weights of {study} {variant}")).to_owned()
     }
 }
 

@@ -8,6 +8,8 @@ use common::linear::logistic::{Linear, Penalty};
 use common::linear::metrics::{accuracy, auc};
 use common::linear::search::{Chosen, Examples, choose_c};
 use common::linear::threshold::Threshold;
+use common::rows::rounded;
+use serde::{Deserialize, Serialize};
 
 /// The longest n-grams of the baseline, in words.
 pub(crate) const LONGEST: usize = 2;
@@ -15,17 +17,20 @@ pub(crate) const LONGEST: usize = 2;
 pub(crate) const MIN_TEXTS: usize = 2;
 
 /// One test text, as each method sees it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// Index in the set.
     pub index: usize,
     /// Its class.
     pub label: bool,
     /// Score of the linear probe on all units; positive means positive.
+    #[serde(serialize_with = "rounded")]
     pub probe: f64,
     /// How far the single unit is on the positive side of its threshold.
+    #[serde(serialize_with = "rounded")]
     pub unit: f64,
     /// Score of the bag of n-grams.
+    #[serde(serialize_with = "rounded")]
     pub bag: f64,
 }
 

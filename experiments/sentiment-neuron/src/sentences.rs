@@ -11,6 +11,8 @@ use common::linear::logistic::Penalty;
 use common::linear::metrics::pearson;
 use common::linear::ridge;
 use common::linear::search::{Examples, choose_c_of_classes, classify};
+use common::rows::rounded;
+use serde::{Deserialize, Serialize};
 
 use crate::features::{cells_of_bytes, prepared};
 use crate::model::Neuron;
@@ -21,15 +23,17 @@ mod tasks;
 pub use tasks::{Answer, NAMES, SentenceTask, answer_of, read};
 
 /// One test example.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// Index in the task.
     pub index: usize,
     /// Its class, or its number.
     pub label: f64,
     /// What the units make of it.
+    #[serde(serialize_with = "rounded")]
     pub probe: f64,
     /// What the words make of it.
+    #[serde(serialize_with = "rounded")]
     pub bag: f64,
 }
 

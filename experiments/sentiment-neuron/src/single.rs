@@ -11,6 +11,7 @@ use common::linear::logistic::{Linear, Penalty};
 use common::linear::metrics::accuracy;
 use common::linear::search::{Chosen, Examples, choose_c};
 use common::linear::threshold::Threshold;
+use common::rows::rounded;
 use serde::{Deserialize, Serialize};
 
 use crate::features::features;
@@ -26,12 +27,16 @@ pub struct Prediction {
     /// Its class.
     pub label: bool,
     /// Score of the linear probe on all units; positive means positive.
+    #[serde(serialize_with = "rounded")]
     pub all: f64,
     /// How far the probe's unit is on the positive side of its threshold.
+    #[serde(serialize_with = "rounded")]
     pub unit: f64,
     /// The same of the unit that alone is right most often on the training part.
+    #[serde(serialize_with = "rounded")]
     pub best: f64,
     /// Score of the probe that never sees the unit.
+    #[serde(serialize_with = "rounded")]
     pub without: f64,
 }
 

@@ -133,19 +133,8 @@ impl Tree {
     /// Every file below a folder, by its place there.
     pub(crate) fn files(&self, folder: &str) -> Vec<String> {
         let base = self.path(folder);
-        let (mut found, mut pending) = (Vec::new(), vec![base.clone()]);
-        while let Some(folder) = pending.pop() {
-            for entry in folder.read_dir().unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    pending.push(path);
-                } else {
-                    found.push(path.strip_prefix(&base).unwrap().to_str().unwrap().to_owned());
-                }
-            }
-        }
-        found.sort();
-        found
+        let files = testing::files(&base);
+        files.iter().map(|file| file.strip_prefix(&base).unwrap().display().to_string()).collect()
     }
 }
 

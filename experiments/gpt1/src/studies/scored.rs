@@ -5,46 +5,50 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use common::experiment::Finished;
-use ledger::run::{RunRecord, write_atomic};
-use serde::Deserialize as _;
+use common::rows::{read_rows, rounded, write_rows};
+use ledger::run::RunRecord;
+use serde::{Deserialize, Serialize};
 
 use super::tuning::{RunConfig, Tune};
 use crate::tasks::{Metric, Task};
 
 /// The file of predictions in a run's folder.
-pub(crate) const PREDICTIONS: &str = "predictions.csv";
+const PREDICTIONS: &str = "predictions.csv.gz";
 
-/// Writes predictions and labels of the test part.
+/// One test example.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Predicted {
+    /// Index in the test part.
+    index: usize,
+    /// Its class, or its number.
+    label: f64,
+    #[serde(serialize_with = "rounded")]
+    prediction: f64,
+}
+
+/// Writes predictions and labels of the test part to a run's folder.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub(crate) fn write_predictions(
-    path: &Path,
+    folder: &Path,
     predictions: &[f64],
     labels: &[f64],
 ) -> anyhow::Result<()> {
-    let mut csv = csv::Writer::from_writer(Vec::new());
-    csv.write_record(["index", "label", "prediction"])?;
-    for (index, (prediction, label)) in predictions.iter().zip(labels).enumerate() {
-        csv.write_record([index.to_string(), label.to_string(), format!("{prediction:.6}")])?;
-    }
-    Ok(write_atomic(path, &csv.into_inner()?)?)
+    let rows = predictions.iter().zip(labels).enumerate();
+    let rows = rows.map(|(index, (&prediction, &label))| Predicted { index, label, prediction });
+    write_rows(&folder.join(PREDICTIONS), &rows.collect::<Vec<_>>())
 }
 
 /// What [`write_predictions`] wrote: predictions and labels.
 ///
 /// # Errors
 /// A file that cannot be read or has none.
-pub(crate) fn read_predictions(path: &Path) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
-    let mut csv = csv::Reader::from_path(path)?;
-    let (mut predictions, mut labels) = (Vec::new(), Vec::new());
-    for row in csv.deserialize::<(usize, f64, f64)>() {
-        let (_, label, prediction) = row?;
-        labels.push(label);
-        predictions.push(prediction);
-    }
-    ensure!(!labels.is_empty(), "{}: no predictions", path.display());
-    Ok((predictions, labels))
+pub(crate) fn read_predictions(folder: &Path) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+    let path = folder.join(PREDICTIONS);
+    let rows: Vec<Predicted> = read_rows(&path)?;
+    ensure!(!rows.is_empty(), "{}: no predictions", path.display());
+    Ok(rows.into_iter().map(|row| (row.prediction, row.label)).unzip())
 }
 
 /// A finished run's score, computed again from its predictions.
@@ -66,7 +70,7 @@ pub(crate) struct Scored {
 pub(crate) fn scored(finished: &Finished) -> anyhow::Result<Vec<Scored>> {
     let read = |(folder, record): &(PathBuf, RunRecord)| {
         let task = Task::get(&record.key.data)?;
-        let (predictions, labels) = read_predictions(&folder.join(PREDICTIONS))?;
+        let (predictions, labels) = read_predictions(folder)?;
         Ok(Scored {
             task,
             variant: record.key.variant.clone(),

@@ -13,7 +13,7 @@ use ledger::run::{RunRecord, Status};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use super::scored::{PREDICTIONS, write_predictions};
+use super::scored::write_predictions;
 use super::{pretrain, stations_of};
 use crate::GPT1;
 use crate::finetune::{At, Classifier, Config, Epoch, Seen, Tuned, Tuning, copy, subset};
@@ -332,7 +332,7 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
             classifier.predict(&test.examples, 2 * config.batch, &autocast)?
         }
     };
-    write_predictions(&run.path().join(PREDICTIONS), &predictions, &labels)?;
+    write_predictions(run.path(), &predictions, &labels)?;
     ended.insert("test/score".to_owned(), data.task.metric.of(&predictions, &labels));
     ended.insert("n_test".to_owned(), labels.len() as f64);
     Ok(ended)

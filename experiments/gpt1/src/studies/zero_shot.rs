@@ -13,7 +13,7 @@ use ledger::run::RunRecord;
 use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
-use super::scored::{PREDICTIONS, read_predictions, write_predictions};
+use super::scored::{read_predictions, write_predictions};
 use super::tuning::{Start, load, make, stations, tasks};
 use crate::tasks::Task;
 use crate::{figures, weights, zero_shot};
@@ -73,7 +73,7 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
         anyhow::bail!("{}: the paper has no heuristic for this task", data.task.name);
     };
     let labels: Vec<f64> = data.test.iter().map(|example| example.label).collect();
-    write_predictions(&run.path().join(PREDICTIONS), &predictions, &labels)?;
+    write_predictions(run.path(), &predictions, &labels)?;
     let score = data.task.metric.of(&predictions, &labels);
     run.start(&["test/score"])?;
     run.log(start.step.unwrap_or_default(), &[("test/score", score)])?;
@@ -110,7 +110,7 @@ fn points(finished: &Finished) -> anyhow::Result<Vec<Point>> {
     let read = |(folder, record): &(PathBuf, RunRecord)| {
         let RunConfig { start, .. } = RunConfig::deserialize(&record.config)?;
         let task = Task::get(&record.key.data)?;
-        let (predictions, labels) = read_predictions(&folder.join(PREDICTIONS))?;
+        let (predictions, labels) = read_predictions(folder)?;
         let score = task.metric.of(&predictions, &labels);
         let (chance, best) = scale(task.name).unwrap_or((100.0 / task.classes as f64, 100.0));
         Ok(Point {

@@ -18,12 +18,13 @@ pub(crate) fn prediction(outcome: &Outcome, laws: &[Prediction]) -> Figure {
     let mut series = vec![Series::new("small runs", Style::Markers, small)];
     for law in laws.iter().filter(|law| law.best.form == Form::Power) {
         let curve = between(low, at).into_iter().map(|x| (x, law.best.loss(x, 1.0))).collect();
-        let label = format!("a·C^b + c on {} runs", law.points.len());
+        let label = format!("a·Cᵇ + c fitted to {} runs", law.points.len());
         series.push(Series::new(label, Style::Line, curve));
     }
     // Beside each other, so that both intervals are seen.
     for (prediction, aside) in outcome.predicted.iter().zip([0.85, 1.2]) {
-        let label = format!("predicted by {}", prediction.form);
+        let power = prediction.form == Form::Power.name();
+        let label = if power { "predicted by a·Cᵇ + c" } else { "predicted by L(N, D)" };
         let [low, high] = prediction.interval;
         let point = vec![(at * aside, prediction.loss)];
         let series_of = Series::new(label, Style::Intervals, point);
@@ -41,7 +42,7 @@ pub(crate) fn prediction(outcome: &Outcome, laws: &[Prediction]) -> Figure {
             x: Axis::log("compute (PF-days)"),
             y: Axis::linear("loss (nats per token)"),
             series,
-            references: vec![Reference::horizontal("the large run", outcome.row.loss)],
+            references: vec![Reference::horizontal("its loss", outcome.row.loss)],
             ..Panel::default()
         }],
         columns: 1,

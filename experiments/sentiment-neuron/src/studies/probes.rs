@@ -5,14 +5,14 @@
 //! the training part and chosen on the validation part; each test text is predicted once.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use common::experiment::{Drawings, Finished};
 use common::linear::metrics::{accuracy, auc};
+use common::rows::{read_rows, write_rows};
 use common::session::{Plan, Session};
 use common::training_run::{Spec, TrainingRun};
 use ledger::claims::Measured;
-use ledger::run::{RunRecord, write_atomic};
+use ledger::run::RunRecord;
 use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ pub const STUDY: &str = "probes";
 pub const DATASETS: [&str; 8] =
     ["sst", "mr", "cr", "subj", "mpqa", "imdb", "rotten-tomatoes", "human-sentiment"];
 /// The file of predictions in a run's folder.
-const PREDICTIONS: &str = "predictions.csv";
+const PREDICTIONS: &str = "predictions.csv.gz";
 
 /// `[probes]` of a preset.
 #[derive(Debug, Clone, Deserialize)]
@@ -77,7 +77,7 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
     let neuron = load(spec, &model, run)?;
     let features = features(&neuron, &set.texts)?;
     let (predictions, fitted) = read_out(&set, &features)?;
-    write_predictions(&run.path().join(PREDICTIONS), &predictions)?;
+    write_rows(&run.path().join(PREDICTIONS), &predictions)?;
     let mut ended = scores(&predictions);
     ended.extend(choices(&fitted));
     only_row(run, ended)
@@ -110,28 +110,6 @@ pub(super) fn choices(fitted: &[Fitted]) -> BTreeMap<String, f64> {
     ])
 }
 
-/// One row a test text; four decimals, so that 25,000 rows stay below a megabyte.
-fn write_predictions(path: &Path, predictions: &[Prediction]) -> anyhow::Result<()> {
-    let mut csv = csv::Writer::from_writer(Vec::new());
-    csv.write_record(["index", "label", "probe", "unit", "bag"])?;
-    for Prediction { index, label, probe, unit, bag } in predictions {
-        let scores = [probe, unit, bag].map(|score| format!("{score:.4}"));
-        let [probe, unit, bag] = scores;
-        csv.write_record([index.to_string(), u8::from(*label).to_string(), probe, unit, bag])?;
-    }
-    Ok(write_atomic(path, &csv.into_inner()?)?)
-}
-
-fn read_predictions(path: &Path) -> anyhow::Result<Vec<Prediction>> {
-    let mut csv = csv::Reader::from_path(path)?;
-    csv.deserialize::<(usize, u8, f64, f64, f64)>()
-        .map(|row| {
-            let (index, label, probe, unit, bag) = row?;
-            Ok(Prediction { index, label: label == 1, probe, unit, bag })
-        })
-        .collect()
-}
-
 /// A finished run's predictions.
 #[derive(Debug)]
 pub(crate) struct Readout {
@@ -143,7 +121,7 @@ pub(crate) struct Readout {
 fn readouts(finished: &Finished) -> anyhow::Result<Vec<Readout>> {
     let read = |(folder, record): &(std::path::PathBuf, RunRecord)| {
         let RunConfig { model, .. } = RunConfig::deserialize(&record.config)?;
-        let predictions = read_predictions(&folder.join(PREDICTIONS))?;
+        let predictions = read_rows(&folder.join(PREDICTIONS))?;
         Ok(Readout { set: record.key.data.clone(), model, predictions })
     };
     finished.runs.iter().map(read).collect()

@@ -1,20 +1,19 @@
 //! Section 4.2's other tasks: SST with five grades, paraphrases, relatedness, and Yelp's reviews with all their labels.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use common::experiment::{Drawings, Finished};
+use common::rows::{read_rows, write_rows};
 use common::session::{Plan, Session};
 use common::training_run::{Spec, TrainingRun};
 use ledger::claims::Measured;
-use ledger::run::write_atomic;
 use ledger::stats::{Scale, mean_over_seeds};
 use serde::{Deserialize, Serialize};
 
 use super::networks::{Model, load, look, networks, only_row};
 use crate::figures;
-use crate::sentences::{NAMES, Prediction, answer_of, features, read, read_out, score};
+use crate::sentences::{NAMES, answer_of, features, read, read_out, score};
 
 /// Its name.
 pub const STUDY: &str = "sentence-tasks";
@@ -83,36 +82,13 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
     ensure!(task.sha256 == data_sha256, "{name}: the data changed since the run was planned");
     let neuron = load(spec, &model, run)?;
     let predictions = read_out(&task, &features(&neuron, &task)?)?;
-    write(&run.path().join(PREDICTIONS), &predictions)?;
+    write_rows(&run.path().join(PREDICTIONS), &predictions)?;
     let ended = BTreeMap::from([
         ("probe/score".to_owned(), score(task.answer, &predictions, |p| p.probe)),
         ("bag/score".to_owned(), score(task.answer, &predictions, |p| p.bag)),
         ("n".to_owned(), predictions.len() as f64),
     ]);
     only_row(run, ended)
-}
-
-fn write(path: &Path, predictions: &[Prediction]) -> anyhow::Result<()> {
-    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    let mut csv = csv::Writer::from_writer(gzip);
-    csv.write_record(["index", "label", "probe", "bag"])?;
-    for Prediction { index, label, probe, bag } in predictions {
-        let [probe, bag] = [probe, bag].map(|x| format!("{x:.4}"));
-        csv.write_record([index.to_string(), label.to_string(), probe, bag])?;
-    }
-    let gzip = csv.into_inner().map_err(csv::IntoInnerError::into_error)?;
-    Ok(write_atomic(path, &gzip.finish()?)?)
-}
-
-fn read_predictions(path: &Path) -> anyhow::Result<Vec<Prediction>> {
-    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-    let mut csv = csv::Reader::from_reader(flate2::read::GzDecoder::new(file));
-    csv.deserialize::<(usize, f64, f64, f64)>()
-        .map(|row| {
-            let (index, label, probe, bag) = row?;
-            Ok(Prediction { index, label, probe, bag })
-        })
-        .collect()
 }
 
 /// Scores of the widest network on one task, over seeds.
@@ -131,7 +107,7 @@ fn widest(finished: &Finished) -> anyhow::Result<Vec<Scores>> {
     for task in NAMES {
         for (folder, record) in finished.runs.iter().filter(|(_, record)| record.key.data == task) {
             let RunConfig { model, .. } = RunConfig::deserialize(&record.config)?;
-            let predictions = read_predictions(&folder.join(PREDICTIONS))?;
+            let predictions = read_rows(&folder.join(PREDICTIONS))?;
             let of = |reader| score(answer_of(task), &predictions, reader);
             let (probe, bag) = (of(|p| p.probe), of(|p| p.bag));
             let (hidden, n) = (model.hidden, predictions.len());

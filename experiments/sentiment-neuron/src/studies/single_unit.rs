@@ -101,7 +101,7 @@ pub fn train(spec: &Spec, run: &mut TrainingRun) -> anyhow::Result<BTreeMap<Stri
     let neuron = load(spec, &config.model, run)?;
     let features = features(&neuron, &set.texts)?;
     let (predictions, fitted) = single_out(&set, &features)?;
-    write_predictions(&run.path().join(PREDICTIONS), &predictions)?;
+    write_rows(&run.path().join(PREDICTIONS), &predictions)?;
     let test: Vec<usize> = predictions.iter().map(|p| p.index).collect();
     let labels: Vec<bool> = predictions.iter().map(|p| p.label).collect();
     let areas = areas(&features.select(&test), &labels);
@@ -192,19 +192,6 @@ fn choices(fitted: &[Fitted]) -> BTreeMap<String, f64> {
         ("best_unit/rank".to_owned(), mean(&|f| f.best.rank as f64)),
         ("best_unit/is_unit".to_owned(), mean(&same)),
     ])
-}
-
-/// One row a test text; four decimals, so that 25,000 rows stay well below a megabyte.
-fn write_predictions(path: &Path, predictions: &[Prediction]) -> anyhow::Result<()> {
-    let short = |x: f64| (x * 1e4).round() / 1e4;
-    let row = |p: &Prediction| Prediction {
-        all: short(p.all),
-        unit: short(p.unit),
-        best: short(p.best),
-        without: short(p.without),
-        ..p.clone()
-    };
-    write_rows(path, &predictions.iter().map(row).collect::<Vec<_>>())
 }
 
 /// One row a unit: its weight in the first round's probe, and the area under its curve on the test texts.
